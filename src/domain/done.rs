@@ -1,0 +1,103 @@
+//! The set of blobs that need no more work, kept at eight bytes each.
+
+use std::collections::BTreeMap;
+
+use super::{BlobKey, Time};
+
+/// Blobs are grouped by five minutes of `contentCreated`: 2,016 buckets for seven days, and at 3.5 million blobs a
+/// bucket of 14 kB, small enough to be written again with each commit that touches it.
+pub const BUCKET_MS: i64 = 5 * 60 * 1000;
+
+/// Blobs that are done or given up, by bucket of `contentCreated`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DoneSet {
+    buckets: BTreeMap<i64, Vec<u64>>,
+    len: usize,
+}
+
+impl DoneSet {
+    /// The bucket of a blob created at `created`.
+    pub fn bucket_of(created: Time) -> i64 {
+        created.0.div_euclid(BUCKET_MS)
+    }
+
+    /// Puts a whole bucket in place, as read from the store. The prints need not be sorted.
+    pub fn restore(&mut self, bucket: i64, mut prints: Vec<u64>) {
+        prints.sort_unstable();
+        prints.dedup();
+        prints.shrink_to_fit();
+        self.len += prints.len();
+        if let Some(old) = self.buckets.insert(bucket, prints) {
+            self.len -= old.len();
+        }
+    }
+
+    /// Adds a blob; false if it was there.
+    pub fn insert(&mut self, key: BlobKey) -> bool {
+        let prints = self.buckets.entry(Self::bucket_of(key.created)).or_default();
+        match prints.binary_search(&key.print) {
+            Ok(_) => false,
+            Err(at) => {
+                prints.insert(at, key.print);
+                self.len += 1;
+                true
+            }
+        }
+    }
+
+    /// Takes a blob out again; false if it was not there.
+    pub fn remove(&mut self, key: BlobKey) -> bool {
+        let Some(prints) = self.buckets.get_mut(&Self::bucket_of(key.created)) else { return false };
+        let Ok(at) = prints.binary_search(&key.print) else { return false };
+        prints.remove(at);
+        self.len -= 1;
+        true
+    }
+
+    /// True if the blob is in the set.
+    pub fn contains(&self, key: BlobKey) -> bool {
+        self.buckets.get(&Self::bucket_of(key.created)).is_some_and(|p| p.binary_search(&key.print).is_ok())
+    }
+
+    /// Forgets the buckets that end at or before `horizon`.
+    pub fn forget_before(&mut self, horizon: Time) {
+        let keep = self.buckets.split_off(&Self::bucket_of(horizon));
+        self.len -= std::mem::replace(&mut self.buckets, keep).values().map(Vec::len).sum::<usize>();
+    }
+
+    /// How many blobs it holds.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True if it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The buckets and their sorted prints, oldest first.
+    pub fn buckets(&self) -> impl Iterator<Item = (i64, &[u64])> {
+        self.buckets.iter().map(|(b, p)| (*b, p.as_slice()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ContentId;
+
+    #[test]
+    fn remembers_until_told_to_forget() {
+        let mut set = DoneSet::default();
+        let key = |n: i64| BlobKey::new(&ContentId(format!("blob{n}")), Time(n * 60_000));
+        for n in 0..100 {
+            assert!(set.insert(key(n)));
+            assert!(!set.insert(key(n)));
+        }
+        assert_eq!(set.len(), 100);
+        set.forget_before(Time(50 * 60_000));
+        assert_eq!(set.len(), 50);
+        assert!(!set.contains(key(49)) && set.contains(key(50)));
+        assert!(set.remove(key(60)) && !set.contains(key(60)));
+    }
+}

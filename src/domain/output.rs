@@ -1,0 +1,45 @@
+//! The names of the output formats.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::InvalidValue;
+
+/// What a line of output looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OutputFormat {
+    /// The record byte for byte as the blob carried it, on one line.
+    #[default]
+    Raw,
+    /// The strongly typed event, cleaned.
+    Event,
+}
+
+impl OutputFormat {
+    /// All of them, the default first.
+    pub const ALL: [OutputFormat; 2] = [OutputFormat::Raw, OutputFormat::Event];
+
+    /// The name on the command line and in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            OutputFormat::Raw => "raw",
+            OutputFormat::Event => "event",
+        }
+    }
+}
+
+impl FromStr for OutputFormat {
+    type Err = InvalidValue;
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        OutputFormat::ALL
+            .into_iter()
+            .find(|f| f.as_str() == text)
+            .ok_or_else(|| InvalidValue::new("a format", text, "it is one of raw, event"))
+    }
+}
+
+impl fmt::Display for OutputFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,1 @@
+//! Stories: each command's main path and its failures, against the simulated tenant through real HTTP.
