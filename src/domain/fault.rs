@@ -86,6 +86,8 @@ pub enum Fault {
     BadReply,
     /// The reply names a URL outside the API's origin: the token was not sent there.
     ForeignOrigin,
+    /// The reply exceeds a limit of ours.
+    TooLarge,
 }
 
 impl fmt::Display for Fault {
@@ -104,6 +106,7 @@ impl fmt::Display for Fault {
             Fault::Transient { .. } => f.write_str("passing fault"),
             Fault::BadReply => f.write_str("unusable reply"),
             Fault::ForeignOrigin => f.write_str("URL outside the API's origin"),
+            Fault::TooLarge => f.write_str("larger than the limit"),
         }
     }
 }

@@ -1,0 +1,133 @@
+//! How the feed as a whole is faring: what works, what is refused, and when to give up.
+
+use std::time::Duration;
+
+use super::backoff::{Backoff, Jitter};
+use crate::domain::Fault;
+
+/// A poller asks again this often where a person has to act first.
+const REFUSED_EVERY: Duration = Duration::from_secs(15 * 60);
+/// What has worked before may be refused in passing: these waits come before [`REFUSED_EVERY`].
+const REFUSED_AFTER_SUCCESS: [Duration; 3] = [Duration::from_secs(2), Duration::from_secs(15), Duration::from_secs(120)];
+/// So many failures in a row, with no success between, hold the whole feed.
+const STREAK: u32 = 3;
+/// How long the feed is held.
+const HOLD: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+/// A one-shot command that never reached the service gives up after this.
+const FIRST_CONTACT: Duration = Duration::from_secs(45);
+/// A one-shot command that reached the service before waits this long for it to come back.
+const OUTAGE: Duration = Duration::from_secs(10 * 60);
+/// Alarms about the same thing come at most this often.
+const ALARM_EVERY: Duration = Duration::from_secs(300);
+
+/// What follows from a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Setback {
+    /// Try again then.
+    Until(Duration),
+    /// A one-shot command ends.
+    GiveUp,
+}
+
+#[derive(Debug)]
+pub(super) struct Health {
+    one_shot: bool,
+    worked: bool,
+    successes: u64,
+    last_success: Duration,
+    streak: u32,
+    refusals: u32,
+    blocked_until: Duration,
+    alarmed: Option<Duration>,
+}
+
+impl Health {
+    pub(super) fn new(one_shot: bool, now: Duration) -> Self {
+        Self {
+            one_shot,
+            worked: false,
+            successes: 0,
+            last_success: now,
+            streak: 0,
+            refusals: 0,
+            blocked_until: Duration::ZERO,
+            alarmed: None,
+        }
+    }
+
+    /// Returns true if this ends a time of trouble.
+    pub(super) fn succeeded(&mut self, now: Duration) -> bool {
+        let recovered = self.refusals > 0 || self.streak >= STREAK;
+        self.worked = true;
+        self.successes += 1;
+        self.last_success = now;
+        self.streak = 0;
+        self.refusals = 0;
+        recovered
+    }
+
+    pub(super) fn failed(&mut self, fault: &Fault, now: Duration, jitter: &mut Jitter) -> Setback {
+        match fault {
+            Fault::Refused(_) | Fault::AuditingOff => self.refused(now),
+            Fault::Transient { retry_after } => {
+                self.streak += 1;
+                let patience = if self.worked { OUTAGE } else { FIRST_CONTACT };
+                if self.one_shot && now.saturating_sub(self.last_success) > patience {
+                    return Setback::GiveUp;
+                }
+                let mut wait = if self.streak >= STREAK || !self.worked {
+                    Backoff::new(HOLD.0, HOLD.1).delay(self.streak)
+                } else {
+                    Duration::ZERO
+                };
+                wait = wait.max(retry_after.unwrap_or(Duration::ZERO));
+                self.blocked_until = self.blocked_until.max(now + jitter.stretch(wait));
+                Setback::Until(self.blocked_until.max(now + HOLD.0))
+            }
+            _ => Setback::Until(self.hold(now, HOLD.0, jitter)),
+        }
+    }
+
+    fn refused(&mut self, now: Duration) -> Setback {
+        let n = self.refusals as usize;
+        self.refusals += 1;
+        let wait = if self.worked { REFUSED_AFTER_SUCCESS.get(n).copied() } else { None };
+        if self.one_shot && wait.is_none() {
+            return Setback::GiveUp;
+        }
+        self.blocked_until = self.blocked_until.max(now + wait.unwrap_or(REFUSED_EVERY));
+        Setback::Until(self.blocked_until)
+    }
+
+    /// Holds the feed a little, longer with each failure in a row.
+    pub(super) fn hold(&mut self, now: Duration, first: Duration, jitter: &mut Jitter) -> Duration {
+        self.streak += 1;
+        let at = now + jitter.stretch(Backoff::new(first, HOLD.1).delay(self.streak));
+        self.blocked_until = self.blocked_until.max(at);
+        self.blocked_until
+    }
+
+    pub(super) fn is_blocked(&self, now: Duration) -> bool {
+        now < self.blocked_until
+    }
+
+    pub(super) fn blocked_until(&self) -> Duration {
+        self.blocked_until
+    }
+
+    pub(super) fn has_worked(&self) -> bool {
+        self.worked
+    }
+
+    pub(super) fn successes(&self) -> u64 {
+        self.successes
+    }
+
+    pub(super) fn may_alarm(&mut self, now: Duration) -> bool {
+        let may = self.alarmed.is_none_or(|at| now.saturating_sub(at) >= ALARM_EVERY);
+        if may {
+            self.alarmed = Some(now);
+        }
+        may
+    }
+}

@@ -1,0 +1,383 @@
+//! Which stretch of time to list next, and when a stretch counts as listed (law L3).
+//!
+//! What has still to be listed is a set of stretches. Live listing takes its newest end at each poll, backlog listing its
+//! oldest; sweeps go again over what was listed, to find blobs that were listed late. A stretch leaves the set only when
+//! the page without a next page has arrived.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use super::backoff::{Backoff, Jitter};
+use super::stretches::Stretches;
+use crate::domain::{Time, Window};
+
+/// How far back the service lists: 7 days less 5 minutes, because a call that is delayed at exactly 7 days is refused
+/// (`activity-api.md` section 7).
+pub const SAFE_EDGE: Duration = Duration::from_secs((167 * 60 + 55) * 60);
+/// A listing that was planned at [`SAFE_EDGE`] may still be asked for up to here; the margin between is not a gap.
+pub const HARD_EDGE: Duration = Duration::from_secs((167 * 60 + 59) * 60);
+/// Blobs this young are live: they go before all others.
+pub const LIVE_SPAN: Duration = Duration::from_secs(3600);
+/// Each request starts at least this long before its tile: a request that starts exactly at a blob's creation was seen to
+/// return a partial blob (`activity-api.md` section 12, row 6).
+const OVERLAP_MIN: Duration = Duration::from_secs(5 * 60);
+/// The widest overlap of a live listing: blobs listed up to an hour late are found at the next poll, where that is cheap.
+const OVERLAP_MAX: Duration = Duration::from_secs(3600);
+/// A live listing of more pages than this narrows its overlap.
+const CHEAP_PAGES: u32 = 2;
+/// The longest tile: with the widest overlap it fits the service's 24 hours.
+const TILE_MAX: Duration = Duration::from_secs(23 * 3600);
+/// The shortest tile: the service's windows count in seconds.
+const TILE_MIN: Duration = Duration::from_secs(1);
+/// A listing of more pages than this does not end: with the smallest pages seen it would hold a million blobs.
+const PAGES_MAX: u32 = 10_000;
+/// Seconds of the rate that one sweep level may spend, as a share: one per cent each.
+const SWEEP_SHARE: f64 = 0.01;
+/// Failed listings are repeated after 2 s, 4 s, … up to a poll interval's order, so that a long fault costs little.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+const PAGES_RETRY: Duration = Duration::from_millis(250);
+/// How much earlier a window ends after each refusal.
+const FUTURE_STEP: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Names one listing, from its first page to its last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ListingId(pub u64);
+
+/// What a listing is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// The newest stretch.
+    Live,
+    /// The oldest stretch not yet listed.
+    Backlog,
+    /// A stretch listed before, again; the index of its level.
+    Sweep(usize),
+}
+
+/// Why a listing could not be completed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Broken {
+    /// The page key was refused, or the pages went round in a circle, or on without end.
+    Pages,
+    /// More blobs than can be held at once.
+    Full,
+    /// The service refused the window's times.
+    Window,
+    /// Anything that passes.
+    Passing,
+}
+
+#[derive(Debug)]
+struct Listing {
+    purpose: Purpose,
+    from: Time,
+    to: Time,
+    pages: u32,
+    seen: HashSet<String>,
+    date: Option<Time>,
+    /// The tile's length, not the time of asking, ended it: the rest follows at once.
+    cut: bool,
+}
+
+#[derive(Debug)]
+struct Sweep {
+    span: Duration,
+    every: Duration,
+    at_least: Duration,
+    due: Duration,
+    run: Option<(Time, Time, u32)>,
+}
+
+/// Plans listings for one feed.
+#[derive(Debug)]
+pub struct Lister {
+    unlisted: Stretches,
+    begin: Time,
+    poll: Option<(Duration, Duration)>,
+    overlap: Duration,
+    sweeps: Vec<Sweep>,
+    tile: Duration,
+    active: BTreeMap<ListingId, Listing>,
+    next_id: u64,
+    retry_at: Duration,
+    failures: u32,
+    stale: u32,
+    refused: u32,
+    per_minute: f64,
+}
+
+impl Lister {
+    /// For a poller: everything from `floor` on, without end.
+    pub fn following(begin: Time, floor: Time, poll_interval: Duration, look_back: Duration, restored: bool) -> Self {
+        let mut lister = Self::range(begin, floor, Time::MAX);
+        lister.poll = Some((poll_interval, Duration::ZERO));
+        // What came late while nobody looked is found by going over all of retention soon after a restart.
+        let due = if restored { Duration::ZERO } else { Duration::from_secs(5 * 60) };
+        lister.sweeps = vec![
+            Sweep { span: look_back, every: HOUR, at_least: Duration::from_secs(300), due: Duration::from_secs(300), run: None },
+            Sweep { span: SAFE_EDGE, every: 24 * HOUR, at_least: HOUR, due, run: None },
+        ];
+        lister
+    }
+
+    /// For one shot: everything in `[from, to)`.
+    pub fn range(begin: Time, from: Time, to: Time) -> Self {
+        Self {
+            unlisted: Stretches::one(from.floor_second(), to),
+            begin,
+            poll: None,
+            overlap: OVERLAP_MAX,
+            sweeps: Vec::new(),
+            tile: TILE_MAX,
+            active: BTreeMap::new(),
+            next_id: 0,
+            retry_at: Duration::ZERO,
+            failures: 0,
+            stale: 0,
+            refused: 0,
+            per_minute: 1.0,
+        }
+    }
+
+    /// Lists `[from, to)` once more: the pass that finds what was listed late while a backfill ran.
+    pub fn again(&mut self, from: Time, to: Time) {
+        self.unlisted = Stretches::one(from.floor_second(), to);
+    }
+
+    /// The earliest moment that has not been listed, or `None` if nothing is left.
+    pub fn frontier(&self) -> Option<Time> {
+        self.unlisted.first().map(|(from, _)| from)
+    }
+
+    /// Listings that failed in a row.
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// The first moment that live listing has not covered.
+    pub fn live_from(&self) -> Option<Time> {
+        self.unlisted.last().map(|(from, _)| from)
+    }
+
+    /// True if nothing is left to list.
+    pub fn is_done(&self) -> bool {
+        self.unlisted.is_empty() && self.active.is_empty()
+    }
+
+    /// What lies before the edge of retention and can't be listed any more. The caller turns it into a gap, if the clocks
+    /// agree, by [`Lister::give_up`].
+    pub fn lost(&self, server: Time) -> Option<(Time, Time)> {
+        let (from, to) = self.unlisted.first()?;
+        let edge = (server - if self.refused > 0 { SAFE_EDGE } else { HARD_EDGE }).floor_second();
+        let edge = if from < edge { (server - SAFE_EDGE).floor_second() } else { edge };
+        (from < edge).then(|| (from, to.min(edge)))
+    }
+
+    /// Takes a stretch that can't be had out of what is to be listed.
+    pub fn give_up(&mut self, from: Time, to: Time) {
+        self.unlisted.remove(from, to);
+        self.refused = 0;
+    }
+
+    fn backlog(&self, server: Time) -> Option<(Time, Time)> {
+        let (from, to) = self.unlisted.first()?;
+        let to = match self.poll {
+            Some(_) => to.min((server - LIVE_SPAN).floor_second()),
+            None => to.min(server.floor_second()),
+        };
+        let from = from.max((server - HARD_EDGE).ceil_second());
+        (from < to).then_some((from, to))
+    }
+
+    fn live(&self, server: Time) -> Option<(Time, Time)> {
+        let (from, to) = self.unlisted.last()?;
+        let to = to.min(server.floor_second());
+        let from = from.max((server - LIVE_SPAN).floor_second());
+        (from < to).then_some((from, to))
+    }
+
+    fn running(&self, live: bool) -> bool {
+        self.active.values().any(|l| (l.purpose == Purpose::Live) == live)
+    }
+
+    /// The next listing that is due, if any. `room` tells whether more backlog blobs can be held.
+    pub fn next(&mut self, now: Duration, server: Time, room: bool) -> Option<(ListingId, Window)> {
+        if now < self.retry_at {
+            return None;
+        }
+        // A window that is refused although it is young enough probably ends in the service's future.
+        let server = server - FUTURE_STEP * self.refused.saturating_sub(1);
+        if !self.running(true)
+            && let Some((interval, due)) = self.poll
+            && now >= due
+        {
+            if let Some((from, to)) = self.live(server) {
+                let overlap = self.overlap;
+                return self.open(Purpose::Live, from, to, overlap, server);
+            }
+            self.poll = Some((interval, now + interval.min(Duration::from_secs(1))));
+        }
+        if self.running(false) || !room {
+            return None;
+        }
+        if let Some((from, to)) = self.backlog(server) {
+            return self.open(Purpose::Backlog, from, to, OVERLAP_MIN, server);
+        }
+        self.next_sweep(now, server)
+    }
+
+    fn next_sweep(&mut self, now: Duration, server: Time) -> Option<(ListingId, Window)> {
+        for level in 0..self.sweeps.len() {
+            let begin = self.begin;
+            let sweep = &mut self.sweeps[level];
+            if sweep.run.is_none() {
+                if now < sweep.due {
+                    continue;
+                }
+                let start = (server - sweep.span).max(server - SAFE_EDGE).max(begin).floor_second();
+                sweep.run = Some((start, server.floor_second(), 0));
+            }
+            let Some((at, end, spent)) = sweep.run else { continue };
+            let from = at.max((server - HARD_EDGE).ceil_second());
+            if from >= end {
+                sweep.finish(now, spent, self.per_minute);
+                continue;
+            }
+            return self.open(Purpose::Sweep(level), from, end, OVERLAP_MIN, server);
+        }
+        None
+    }
+
+    fn open(
+        &mut self,
+        purpose: Purpose,
+        from: Time,
+        limit: Time,
+        overlap: Duration,
+        server: Time,
+    ) -> Option<(ListingId, Window)> {
+        let to = limit.min(from + self.tile);
+        let cut = to < limit;
+        let earliest = (server - HARD_EDGE).ceil_second();
+        let start = (from - overlap.min(self.tile)).max(earliest.min(from)).floor_second();
+        let request = Window::new(start, to).ok()?;
+        let id = ListingId(self.next_id);
+        self.next_id += 1;
+        self.active.insert(id, Listing { purpose, from, to, pages: 0, seen: HashSet::new(), date: None, cut });
+        Some((id, request))
+    }
+
+    /// What a listing is for.
+    pub fn purpose(&self, id: ListingId) -> Option<Purpose> {
+        self.active.get(&id).map(|l| l.purpose)
+    }
+
+    /// A page has arrived whole. Returns true if its next page is to be asked for; the listing is broken off if the pages
+    /// go round in a circle or do not end.
+    pub fn page(&mut self, id: ListingId, next: Option<&str>, date: Option<Time>) -> Result<bool, Broken> {
+        let Some(listing) = self.active.get_mut(&id) else { return Ok(false) };
+        listing.pages += 1;
+        if listing.pages == 1 {
+            listing.date = date;
+        }
+        let Some(next) = next else { return Ok(false) };
+        if listing.pages >= PAGES_MAX || !listing.seen.insert(next.to_owned()) {
+            return Err(Broken::Pages);
+        }
+        Ok(true)
+    }
+
+    /// The last page has arrived: the listing's tile is listed, up to the time that the service had when it answered.
+    pub fn complete(&mut self, id: ListingId, now: Duration, per_minute: u32, jitter: &mut Jitter) {
+        let Some(listing) = self.active.remove(&id) else { return };
+        let to = listing.date.map_or(listing.to, |date| listing.to.min(date.floor_second()));
+        self.failures = 0;
+        self.stale = 0;
+        self.refused = 0;
+        self.per_minute = f64::from(per_minute);
+        self.tile = (self.tile * 2).min(TILE_MAX);
+        match listing.purpose {
+            Purpose::Live => {
+                self.unlisted.remove(listing.from, to);
+                self.overlap = if listing.pages > CHEAP_PAGES { self.overlap / 2 } else { self.overlap * 2 };
+                self.overlap = self.overlap.clamp(OVERLAP_MIN, OVERLAP_MAX);
+                if let Some((interval, due)) = &mut self.poll {
+                    *due = if listing.cut { now } else { now + jitter.stretch(*interval) };
+                }
+            }
+            Purpose::Backlog => self.unlisted.remove(listing.from, to),
+            Purpose::Sweep(level) => {
+                if let Some(sweep) = self.sweeps.get_mut(level)
+                    && let Some((_, end, spent)) = sweep.run
+                {
+                    let spent = spent + listing.pages;
+                    if listing.to >= end {
+                        sweep.finish(now, spent, f64::from(per_minute));
+                    } else {
+                        sweep.run = Some((listing.to, end, spent));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The listing came to nothing; it is asked for again later, in a smaller window if its size may be the reason.
+    /// Returns the halved tile if it was halved.
+    pub fn broken(&mut self, id: ListingId, why: Broken, now: Duration, jitter: &mut Jitter) -> Option<Duration> {
+        let listing = self.active.remove(&id)?;
+        let mut halve = false;
+        match why {
+            Broken::Full => halve = true,
+            Broken::Pages => {
+                self.stale += 1;
+                halve = self.stale.is_multiple_of(2);
+            }
+            Broken::Window => self.refused += 1,
+            Broken::Passing => {}
+        }
+        // While halving helps, a broken chain of pages is asked for again soon; otherwise the wait doubles.
+        if why == Broken::Pages && self.tile > TILE_MIN {
+            self.retry_at = now + (PAGES_RETRY * self.stale.saturating_sub(1)).min(PAGES_RETRY * 8);
+        } else if why != Broken::Full {
+            self.failures += 1;
+            self.retry_at = now + jitter.stretch(Backoff::new(RETRY.0, RETRY.1).delay(self.failures));
+        }
+        if !halve {
+            return None;
+        }
+        let whole = listing.to.since(listing.from).min(self.tile);
+        self.tile = Duration::from_secs((whole / 2).as_secs()).max(TILE_MIN);
+        Some(self.tile)
+    }
+
+    /// When to look again, on the monotonic clock.
+    pub fn wake(&self, now: Duration, server: Time) -> Option<Duration> {
+        let soon = now + Duration::from_secs(1);
+        let mut wake: Option<Duration> = None;
+        let mut at = |t: Duration| wake = Some(wake.map_or(t, |w| w.min(t)));
+        if let Some((_, due)) = self.poll
+            && !self.running(true)
+        {
+            at(due);
+        }
+        if !self.running(false) {
+            if self.backlog(server).is_some() || (self.poll.is_none() && !self.unlisted.is_empty()) {
+                at(soon);
+            }
+            for sweep in &self.sweeps {
+                at(if sweep.run.is_some() { soon } else { sweep.due });
+            }
+        }
+        wake.map(|w| w.max(self.retry_at).max(now + Duration::from_millis(1)))
+    }
+}
+
+impl Sweep {
+    /// The next run comes as soon as this one's cost allows, at least at the level's own rhythm.
+    fn finish(&mut self, now: Duration, spent: u32, per_minute: f64) {
+        let cost = Duration::from_secs_f64(f64::from(spent) * 60.0 / (per_minute.max(1.0) * SWEEP_SHARE));
+        self.due = now + cost.clamp(self.at_least, self.every);
+        self.run = None;
+    }
+}

@@ -1,0 +1,188 @@
+//! The subscription: looked at first, started only when it is missing or disabled, and at most once in 15 minutes.
+
+use std::time::Duration;
+
+use crate::domain::Time;
+
+/// The service wants 15 minutes between requests to start (`activity-api.md` section 5.1).
+const START_EVERY: Duration = Duration::from_secs(15 * 60);
+
+/// What the service says of the subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Content is listed.
+    Enabled,
+    /// There is none.
+    Missing,
+    /// It is switched off.
+    Disabled,
+}
+
+/// What may be done about a missing subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Start it.
+    Auto,
+    /// Only report it.
+    Require,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Check {
+        at: Duration,
+    },
+    Asking,
+    /// The time of the start has to be committed before the call.
+    Save,
+    Saving,
+    Start,
+    Starting,
+    Enabled,
+}
+
+/// What to do next about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// List the subscriptions.
+    Check,
+    /// Commit the time of a start that is about to be asked for.
+    Save(Time),
+    /// Ask for the start.
+    Start,
+    /// Nothing now.
+    Wait,
+}
+
+/// The subscription of one feed.
+#[derive(Debug)]
+pub struct Subscription {
+    mode: Mode,
+    state: State,
+    last_start: Option<Time>,
+}
+
+impl Subscription {
+    /// Begins with a look. `last_start` is when a start was last asked for, by the service's clock.
+    pub fn new(mode: Mode, last_start: Option<Time>) -> Self {
+        Self { mode, state: State::Check { at: Duration::ZERO }, last_start }
+    }
+
+    /// True if content may be listed.
+    pub fn is_enabled(&self) -> bool {
+        self.state == State::Enabled
+    }
+
+    /// True while a call about it is under way.
+    pub fn is_busy(&self) -> bool {
+        matches!(self.state, State::Asking | State::Starting | State::Saving)
+    }
+
+    /// When a start was last asked for.
+    pub fn last_start(&self) -> Option<Time> {
+        self.last_start
+    }
+
+    /// Looks again at `at`, whatever it thought so far.
+    pub fn check_at(&mut self, at: Duration) {
+        if !self.is_busy() {
+            self.state = State::Check { at };
+        }
+    }
+
+    /// The next step; the caller performs it.
+    pub fn step(&mut self, now: Duration, server: Time) -> Step {
+        match self.state {
+            State::Check { at } if now >= at => {
+                self.state = State::Asking;
+                Step::Check
+            }
+            State::Save => {
+                self.state = State::Saving;
+                self.last_start = Some(server);
+                Step::Save(server)
+            }
+            State::Start => {
+                self.state = State::Starting;
+                Step::Start
+            }
+            _ => Step::Wait,
+        }
+    }
+
+    /// The service has told how it stands. Returns true if a person has to act.
+    pub fn told(&mut self, standing: Standing, now: Duration, server: Time) -> bool {
+        match (standing, self.mode) {
+            (Standing::Enabled, _) => {
+                self.state = State::Enabled;
+                false
+            }
+            (_, Mode::Auto) => {
+                let wait = self.last_start.map_or(Duration::ZERO, |at| (at + START_EVERY).since(server));
+                // A start that lies in the service's future was noted under another clock: it can't be waited for.
+                self.state = if wait.is_zero() || wait > START_EVERY { State::Save } else { State::Check { at: now + wait } };
+                false
+            }
+            (_, Mode::Require) => {
+                self.state = State::Check { at: now + START_EVERY };
+                true
+            }
+        }
+    }
+
+    /// The time of the start is committed.
+    pub fn saved(&mut self) {
+        if self.state == State::Saving {
+            self.state = State::Start;
+        }
+    }
+
+    /// The start was accepted.
+    pub fn started(&mut self) {
+        self.state = State::Enabled;
+    }
+
+    /// A call about it failed: look again at `at`.
+    pub fn failed(&mut self, at: Duration) {
+        self.state = State::Check { at };
+    }
+
+    /// When to look at it again.
+    pub fn wake(&self) -> Option<Duration> {
+        match self.state {
+            State::Check { at } => Some(at),
+            State::Save | State::Start => Some(Duration::ZERO),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn starts_at_most_once_in_15_minutes_and_saves_the_time_first() {
+        let t0 = Time(1_000_000_000);
+        let mut s = Subscription::new(Mode::Auto, None);
+        assert_eq!(s.step(Duration::ZERO, t0), Step::Check);
+        assert!(!s.told(Standing::Missing, Duration::ZERO, t0));
+        assert_eq!(s.step(Duration::ZERO, t0), Step::Save(t0));
+        assert_eq!(s.step(Duration::ZERO, t0), Step::Wait);
+        s.saved();
+        assert_eq!(s.step(Duration::ZERO, t0), Step::Start);
+        s.failed(Duration::from_secs(5));
+        assert_eq!(s.step(Duration::from_secs(5), t0), Step::Check);
+        s.told(Standing::Missing, Duration::from_secs(5), t0 + Duration::from_secs(5));
+        assert_eq!(s.step(Duration::from_secs(6), t0 + Duration::from_secs(6)), Step::Wait);
+        assert_eq!(s.wake(), Some(Duration::from_secs(900)));
+    }
+
+    #[test]
+    fn require_never_starts() {
+        let mut s = Subscription::new(Mode::Require, None);
+        s.step(Duration::ZERO, Time(0));
+        assert!(s.told(Standing::Disabled, Duration::ZERO, Time(0)));
+        assert_eq!(s.step(Duration::ZERO, Time(0)), Step::Wait);
+    }
+}
