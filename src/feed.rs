@@ -34,7 +34,7 @@ pub use self::batch::BatchId;
 pub use self::blobs::{Balance, FetchOrder};
 pub use self::clock::Now;
 pub use self::listing::ListingId;
-pub use self::protocol::{Action, FeedSettings, Finish, Input, Memory, Notice, Plan, Status};
+pub use self::protocol::{Action, FeedSettings, Finish, Input, Memory, Moment, Notice, Plan, Status};
 pub use self::subscription::{Mode, Standing};
 
 use self::backoff::Jitter;
@@ -573,8 +573,15 @@ impl Feed {
         let retention = (server - SAFE_EDGE).ceil_second();
         match self.settings.plan {
             Plan::Range { from, to } => {
-                self.begin = from.unwrap_or(retention).floor_second();
-                self.end = to.unwrap_or(Time::MAX).min(server).ceil_second().max(self.begin);
+                let resolve = |moment| match moment {
+                    Moment::At(at) => at,
+                    Moment::Ago(span) => server - span,
+                    Moment::Retention => retention,
+                };
+                if self.memory_floor.is_none() {
+                    self.begin = resolve(from).floor_second();
+                }
+                self.end = resolve(to).min(server).ceil_second().max(self.begin);
             }
             _ if self.memory_floor.is_none() => {
                 self.begin = retention.max(self.settings.not_before.unwrap_or(Time::MIN)).floor_second();

@@ -1,1 +1,420 @@
-//! (to come)
+//! The shell: performs the core's actions with tokio, and tells the core what came of them.
+//!
+//! One driver for each feed owns its core and its open batch; requests run as tasks of their own and report back; one
+//! writer thread serves all feeds. Decisions are the core's: nothing here chooses what to ask for, waits of its own accord,
+//! or retries. It may use the rooms through their traits and knows no concrete transport, sink or store.
+
+pub mod clock;
+mod notices;
+mod reading;
+mod requests;
+mod writer;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+pub use self::clock::{Clock, SystemClock};
+pub use self::notices::Board;
+pub use self::writer::{WriteError, Writer, Written};
+
+use self::notices::Herald;
+use self::reading::Held;
+use self::requests::{Report, Session};
+use crate::api::Client;
+use crate::domain::{Counts, GapId, RecordTypes};
+use crate::feed::{Action, BatchId, Feed, FeedSettings, Finish, Input, Memory, Status};
+use crate::format::Formatter;
+use crate::sink::{Batch, DeadLetter};
+use crate::store::Restored;
+use crate::wire::Transport;
+
+/// Blobs that may be held at once in the whole process; with a MiB held for each, half of the memory budget.
+pub const BLOBS_AT_ONCE: usize = 32;
+/// After a signal, fetches in hand may take this long before they are dropped.
+const STOP_FETCHES: Duration = Duration::from_millis(2_500);
+/// After a signal, the last commit may take until here; then the process ends as it is (a reader that stalls).
+const STOP_LAST: Duration = Duration::from_millis(4_500);
+/// Reports that may wait for the driver.
+const REPORTS_WAITING: usize = 64;
+
+/// What the process wants of its feeds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    /// Go on.
+    Run,
+    /// Finish and commit what is in hand, then end.
+    Stop,
+    /// End at once, committing nothing more: the output or the state failed.
+    Halt(Halt),
+}
+
+/// Why everything has to end at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Halt {
+    /// The output is closed or full.
+    Output(String),
+    /// The state can't be written.
+    State(String),
+    /// Microsoft refused every tenant before anything worked.
+    Refused(String),
+}
+
+/// One feed, ready to run.
+pub struct FeedJob<T: Transport> {
+    /// What the core is told.
+    pub settings: FeedSettings,
+    /// What the store remembers.
+    pub memory: Memory,
+    /// The way to the service.
+    pub client: Client<T>,
+    /// The tenant's name in the configuration, if it has one.
+    pub tenant_name: Option<String>,
+    /// The tenant's labels.
+    pub labels: BTreeMap<String, String>,
+    /// The wanted record types.
+    pub filter: RecordTypes,
+    /// How records become lines.
+    pub formatter: Formatter,
+}
+
+/// How a feed ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FeedEnd {
+    /// The core said so.
+    Finished(Finish),
+    /// The process had to end.
+    Halted(Halt),
+    /// A signal came, and the last batch could not be committed in time.
+    Hurried,
+}
+
+/// The outcome of one feed.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// How it ended.
+    pub end: FeedEnd,
+    /// Where it stood.
+    pub status: Status,
+    /// What it did.
+    pub totals: Totals,
+}
+
+/// What a run delivered, as committed.
+#[derive(Debug, Clone, Default)]
+pub struct Totals {
+    /// Blobs done.
+    pub blobs: u64,
+    /// Their records.
+    pub counts: Counts,
+    /// Lines written and committed.
+    pub lines: u64,
+    /// Dead letters kept.
+    pub dead_letters: u64,
+    /// Gaps that stand, by name, with their reason.
+    pub gaps: BTreeMap<GapId, crate::domain::Gap>,
+}
+
+impl Totals {
+    fn add(&mut self, written: Written) {
+        self.blobs += written.blobs;
+        self.counts.add(&written.counts);
+        self.lines += written.lines;
+        self.dead_letters += written.dead_letters;
+        for gap in written.gaps {
+            if gap.is_open() {
+                self.gaps.insert(gap.id, gap);
+            } else {
+                self.gaps.remove(&gap.id);
+            }
+        }
+    }
+}
+
+impl From<Restored> for Memory {
+    fn from(r: Restored) -> Self {
+        Self {
+            floor: r.floor,
+            begin: r.begin,
+            filter: r.filter,
+            done: r.done,
+            parts: r.parts,
+            gaps: r.gaps,
+            subscription_start: r.subscription_start,
+        }
+    }
+}
+
+/// What all drivers of a process share.
+#[derive(Clone)]
+pub struct Shared<C: Clock> {
+    /// The clocks.
+    pub clock: C,
+    /// The writer.
+    pub writer: Writer,
+    /// What the process wants.
+    pub order: watch::Sender<Order>,
+    /// The memory budget, as blobs held at once.
+    pub budget: Arc<Semaphore>,
+    /// The minute's figures.
+    pub board: Arc<Board>,
+}
+
+/// Runs one feed to its end.
+pub async fn drive<T: Transport, C: Clock>(job: FeedJob<T>, shared: Shared<C>) -> Outcome {
+    let now = shared.clock.now();
+    let name = job.tenant_name.clone().unwrap_or_else(|| job.settings.feed.tenant.to_string());
+    let herald = Herald::new(job.settings.feed.clone(), name, shared.board.clone());
+    let session = Session {
+        client: job.client,
+        clock: shared.clock.clone(),
+        content_type: job.settings.feed.content_type,
+        tenant: job.settings.feed.tenant.clone(),
+        tenant_name: job.tenant_name,
+        labels: job.labels,
+        filter: job.filter,
+        formatter: job.formatter,
+        budget: shared.budget.clone(),
+        bad_pages: AtomicU32::new(0),
+    };
+    let (reports, inbox) = mpsc::channel(REPORTS_WAITING);
+    let driver = Driver {
+        core: Feed::new(job.settings, job.memory, now),
+        session: Arc::new(session),
+        shared,
+        herald,
+        tasks: JoinSet::new(),
+        reports,
+        inbox,
+        open: OpenLines::default(),
+        parked: VecDeque::new(),
+        writing: None,
+        totals: Totals::default(),
+        stopped: None,
+        abandoned: false,
+    };
+    driver.run().await
+}
+
+/// The bytes of the open batch.
+#[derive(Default)]
+struct OpenLines {
+    lines: Vec<u8>,
+    line_count: u64,
+    dead: Vec<DeadLetter>,
+}
+
+struct Parked {
+    held: Held,
+    input: Input,
+    taken: oneshot::Sender<()>,
+}
+
+struct Driver<T: Transport, C: Clock> {
+    core: Feed,
+    session: Arc<Session<T, C>>,
+    shared: Shared<C>,
+    herald: Herald,
+    tasks: JoinSet<()>,
+    reports: mpsc::Sender<Report>,
+    inbox: mpsc::Receiver<Report>,
+    open: OpenLines,
+    /// Pieces that wait for room in the next batch; each holds up its own request only.
+    parked: VecDeque<Parked>,
+    writing: Option<(BatchId, oneshot::Receiver<Result<Written, WriteError>>)>,
+    totals: Totals,
+    stopped: Option<Duration>,
+    abandoned: bool,
+}
+
+impl<T: Transport, C: Clock> Driver<T, C> {
+    async fn run(mut self) -> Outcome {
+        let mut orders = self.shared.order.subscribe();
+        orders.mark_changed();
+        loop {
+            if let Some(end) = self.work() {
+                return self.outcome(end);
+            }
+            let now = self.shared.clock.now();
+            let wake = [self.core.wake(now), self.stop_wake()].into_iter().flatten().min();
+            let wake = self.shared.clock.at(wake.unwrap_or(now.mono + Duration::from_secs(60)));
+            tokio::select! {
+                biased;
+                Ok(()) = orders.changed() => {
+                    let order = orders.borrow_and_update().clone();
+                    match order {
+                        Order::Run => {}
+                        Order::Stop => {
+                            self.stopped.get_or_insert(now.mono);
+                            self.tell(Input::Stop);
+                        }
+                        Order::Halt(halt) => return self.outcome(FeedEnd::Halted(halt)),
+                    }
+                }
+                result = written(&mut self.writing) => {
+                    if let Err(halt) = self.committed(result) {
+                        return self.outcome(FeedEnd::Halted(halt));
+                    }
+                }
+                Some(report) = self.inbox.recv() => self.receive(report),
+                () = tokio::time::sleep_until(wake) => {
+                    if let Some(end) = self.hurry() {
+                        return self.outcome(end);
+                    }
+                    self.tell(Input::Tick);
+                }
+            }
+            while self.tasks.try_join_next().is_some() {}
+            let status = self.core.status(self.shared.clock.now());
+            self.herald.status(&status);
+        }
+    }
+
+    fn tell(&mut self, input: Input) {
+        self.core.handle(self.shared.clock.now(), input);
+    }
+
+    fn stop_wake(&self) -> Option<Duration> {
+        self.stopped.map(|at| at + if self.abandoned { STOP_LAST } else { STOP_FETCHES })
+    }
+
+    /// After a signal there is little time: fetches are dropped first, then the wait for the last commit.
+    fn hurry(&mut self) -> Option<FeedEnd> {
+        let since = self.shared.clock.now().mono.saturating_sub(self.stopped?);
+        if since >= STOP_LAST {
+            return Some(FeedEnd::Hurried);
+        }
+        if since >= STOP_FETCHES && !self.abandoned {
+            self.abandoned = true;
+            self.tasks.abort_all();
+            self.parked.clear();
+            self.tell(Input::Abandon);
+        }
+        None
+    }
+
+    /// Lets the core act until it has nothing to do.
+    fn work(&mut self) -> Option<FeedEnd> {
+        loop {
+            while let Some(piece) = self.parked.pop_front() {
+                if !self.core.fits(piece.held.bytes()) {
+                    self.parked.push_front(piece);
+                    break;
+                }
+                self.accept(piece);
+            }
+            let action = self.core.act(self.shared.clock.now())?;
+            if let Some(end) = self.perform(action) {
+                return Some(end);
+            }
+        }
+    }
+
+    fn perform(&mut self, action: Action) -> Option<FeedEnd> {
+        let (session, reports) = (self.session.clone(), self.reports.clone());
+        match action {
+            Action::CheckSubscription => {
+                self.tasks.spawn(session.check_subscription(reports));
+            }
+            Action::StartSubscription => {
+                self.tasks.spawn(session.start_subscription(reports));
+            }
+            Action::List { id, window } => {
+                self.herald.request();
+                self.tasks.spawn(session.list(id, window, reports));
+            }
+            Action::NextPage { id, url } => {
+                self.herald.request();
+                self.tasks.spawn(session.next_page(id, url, reports));
+            }
+            Action::Fetch(order) => {
+                self.herald.request();
+                self.tasks.spawn(session.fetch(order, reports));
+            }
+            Action::Seal { id, claim } => {
+                let OpenLines { lines, line_count, dead } = std::mem::take(&mut self.open);
+                let answer = self.shared.writer.send(Batch { claim: *claim, lines, line_count, dead });
+                self.writing = Some((id, answer));
+            }
+            Action::Notice(notice) => self.herald.tell(notice, self.shared.clock.now()),
+            Action::Finish(finish) => return Some(FeedEnd::Finished(finish)),
+        }
+        None
+    }
+
+    fn receive(&mut self, report: Report) {
+        match report {
+            Report::Fact(input) => self.tell(input),
+            Report::Piece { held, input, taken } => self.parked.push_back(Parked { held, input, taken }),
+        }
+    }
+
+    fn accept(&mut self, piece: Parked) {
+        let Parked { mut held, input, taken } = piece;
+        if self.open.lines.is_empty() {
+            self.open.lines = held.lines;
+        } else {
+            self.open.lines.append(&mut held.lines);
+        }
+        self.open.line_count += held.line_count;
+        self.open.dead.append(&mut held.dead);
+        self.tell(input);
+        // The request may have been dropped meanwhile; its piece is in all the same.
+        let _ = taken.send(());
+    }
+
+    fn committed(&mut self, result: Result<Written, WriteError>) -> Result<(), Halt> {
+        let Some((id, _)) = self.writing.take() else { return Ok(()) };
+        match result {
+            Ok(written) => {
+                self.herald.written(&written);
+                self.totals.add(written);
+                self.tell(Input::Committed { id });
+                Ok(())
+            }
+            Err(error) => {
+                let halt = match error {
+                    WriteError::Output(text) => Halt::Output(text),
+                    WriteError::State(text) => Halt::State(text),
+                    WriteError::Ended => Halt::State(error.to_string()),
+                };
+                // The first reason is the cause; the others follow from it.
+                self.shared.order.send_if_modified(|order| {
+                    let first = !matches!(order, Order::Halt(_));
+                    if first {
+                        *order = Order::Halt(halt.clone());
+                    }
+                    first
+                });
+                Err(halt)
+            }
+        }
+    }
+
+    fn outcome(mut self, end: FeedEnd) -> Outcome {
+        self.tasks.abort_all();
+        let now = self.shared.clock.now();
+        // What the core had still to say is said.
+        while let Some(action) = self.core.act(now) {
+            match action {
+                Action::Notice(notice) => self.herald.tell(notice, now),
+                _ => break,
+            }
+        }
+        let status = self.core.status(now);
+        self.herald.status(&status);
+        Outcome { end, status, totals: self.totals }
+    }
+}
+
+/// Waits for the writer's answer, or for ever if there is none to come.
+async fn written(writing: &mut Option<(BatchId, oneshot::Receiver<Result<Written, WriteError>>)>) -> Result<Written, WriteError> {
+    match writing {
+        Some((_, answer)) => answer.await.unwrap_or(Err(WriteError::Ended)),
+        None => std::future::pending().await,
+    }
+}

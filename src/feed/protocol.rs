@@ -22,11 +22,22 @@ pub enum Plan {
     Once,
     /// Work through a range of availability and end.
     Range {
-        /// Its beginning; `None` is the start of retention.
-        from: Option<Time>,
-        /// Its end, exclusive; `None` is the service's now.
-        to: Option<Time>,
+        /// Its beginning. A run that goes on keeps the beginning that it had.
+        from: Moment,
+        /// Its end, exclusive; never after the service's now.
+        to: Moment,
     },
+}
+
+/// A bound of a range. What is relative is resolved by the service's clock at first contact, not by the local one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// A point in time.
+    At(Time),
+    /// So long before the service's now.
+    Ago(Duration),
+    /// The oldest that the service keeps.
+    Retention,
 }
 
 impl Plan {

@@ -350,7 +350,7 @@ fn one_shot_ends_complete_and_gives_up_on_poison() {
         }
         blobs[5].poison = true;
         let mut t = Trial::new(seed, blobs, 0.15);
-        let plan = Plan::Range { from: Some(BASE - Duration::from_secs(6 * 86_400)), to: None };
+        let plan = Plan::Range { from: Moment::At(BASE - Duration::from_secs(6 * 86_400)), to: Moment::Ago(Duration::ZERO) };
         assert_eq!(t.run(plan, Duration::from_secs(86_400), 0.0), Some(Finish::Complete), "seed {seed}");
         let expected = expected(&t, BASE);
         assert_eq!(t.written.keys().copied().collect::<BTreeSet<_>>(), expected, "seed {seed}");

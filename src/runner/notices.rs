@@ -1,0 +1,259 @@
+//! Tells the operator what the core noticed: logs with stable event names, and the figures of the minute's summary.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::writer::Written;
+use crate::domain::FeedId;
+use crate::feed::{Now, Notice, Status};
+use crate::telemetry::{RepeatLimit, Summary};
+
+/// A repeated notice of the same kind from the same feed is logged once in this time, with the number held back.
+const REPEAT_MS: u64 = 30_000;
+
+/// The figures of all feeds of the process.
+#[derive(Debug, Default)]
+pub struct Board {
+    figures: Mutex<Figures>,
+    refusals: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Figures {
+    sums: Summary,
+    feeds: BTreeMap<FeedId, FeedNow>,
+}
+
+#[derive(Debug, Default, Clone)]
+struct FeedNow {
+    pending: u64,
+    lag_ms: Option<u64>,
+    degraded: bool,
+    /// Refused, and nothing has ever worked.
+    refused: Option<String>,
+}
+
+impl Board {
+    fn with<R>(&self, change: impl FnOnce(&mut Figures) -> R) -> R {
+        // Plain counters stay usable whatever a panicking thread was doing.
+        change(&mut self.figures.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Counts a feed in, before any of them runs.
+    pub fn register(&self, feed: FeedId) {
+        self.with(|f| f.feeds.insert(feed, FeedNow::default()));
+    }
+
+    /// Waits until every feed is refused without anything ever having worked; tells the first refusal.
+    pub async fn refused_everywhere(&self) -> String {
+        loop {
+            let changed = self.refusals.notified();
+            let all = self.with(|f| f.feeds.values().map(|now| now.refused.clone()).collect::<Option<Vec<_>>>());
+            if let Some(first) = all.and_then(|refusals| refusals.into_iter().next()) {
+                return first;
+            }
+            changed.await;
+        }
+    }
+
+    /// The figures since the last call, and where things stand now.
+    pub fn take(&self) -> Summary {
+        self.with(|figures| {
+            let mut summary = figures.sums.take();
+            summary.blobs_pending = figures.feeds.values().map(|f| f.pending).sum();
+            summary.lag_ms = figures.feeds.values().filter_map(|f| f.lag_ms).max();
+            summary.tenants_degraded = figures.feeds.values().filter(|f| f.degraded).count() as u64;
+            summary
+        })
+    }
+}
+
+/// Speaks for one feed.
+pub(super) struct Herald {
+    feed: FeedId,
+    name: String,
+    board: Arc<Board>,
+    repeats: RepeatLimit<&'static str>,
+    listed: u64,
+}
+
+impl Herald {
+    pub(super) fn new(feed: FeedId, name: String, board: Arc<Board>) -> Self {
+        Self { feed, name, board, repeats: RepeatLimit::new(REPEAT_MS), listed: 0 }
+    }
+
+    pub(super) fn request(&self) {
+        self.board.with(|f| f.sums.requests += 1);
+    }
+
+    pub(super) fn written(&self, written: &Written) {
+        self.board.with(|f| {
+            f.sums.blobs_done += written.blobs;
+            f.sums.records_read += written.counts.read;
+            f.sums.records_delivered += written.counts.delivered;
+            f.sums.records_filtered += written.counts.filtered;
+            f.sums.records_duplicate += written.counts.duplicate;
+            f.sums.records_dead += written.counts.dead_lettered;
+        });
+    }
+
+    /// Notes where the feed stands.
+    pub(super) fn status(&mut self, status: &Status) {
+        let listed = status.balance.listed;
+        let news = listed.saturating_sub(self.listed);
+        self.listed = listed;
+        let behind = u64::try_from(status.server.0.saturating_sub(status.floor.0)).ok();
+        let lag_ms = behind.filter(|_| status.balance.pending > 0 || status.blocked);
+        self.board.with(|f| {
+            f.sums.blobs_listed += news;
+            if let Some(now) = f.feeds.get_mut(&self.feed) {
+                now.pending = status.balance.pending;
+                now.lag_ms = lag_ms;
+                if status.worked {
+                    now.refused = None;
+                }
+            }
+        });
+    }
+
+    fn degraded(&self, degraded: bool) {
+        self.board.with(|f| {
+            if let Some(now) = f.feeds.get_mut(&self.feed) {
+                now.degraded = degraded;
+            }
+        });
+    }
+
+    fn refused_at_first(&self, detail: String) {
+        self.board.with(|f| {
+            if let Some(now) = f.feeds.get_mut(&self.feed) {
+                now.refused = Some(detail);
+            }
+        });
+        self.board.refusals.notify_waiters();
+    }
+
+    pub(super) fn tell(&mut self, notice: Notice, now: Now) {
+        match &notice {
+            Notice::Refused { refusal, detail, first_contact: true } => {
+                self.refused_at_first(format!("{}: {detail}. {}", self.name, refusal.advice()));
+            }
+            Notice::AuditingOff { detail, first_contact: true } => {
+                self.refused_at_first(format!("{}: audit logging is off, or was turned on less than an hour ago: {detail}", self.name));
+            }
+            _ => {}
+        }
+        match &notice {
+            Notice::Throttled { .. } => self.board.with(|f| f.sums.throttled += 1),
+            Notice::Failed { .. } | Notice::BlobDelayed { .. } | Notice::ListingBroken { .. } => self.board.with(|f| f.sums.failed += 1),
+            Notice::Gap(_) => self.board.with(|f| f.sums.blobs_gap += 1),
+            Notice::Refused { .. } | Notice::AuditingOff { .. } => self.degraded(true),
+            Notice::SubscriptionOff { starts: false, .. } => self.degraded(true),
+            Notice::Recovered | Notice::SubscriptionStarted => self.degraded(false),
+            _ => {}
+        }
+        let ms = u64::try_from(now.mono.as_millis()).unwrap_or(u64::MAX);
+        // Each final gap is news of its own and is in the store as well: none is held back.
+        let held_back = match &notice {
+            Notice::Gap(gap) if !gap.provisional => Some(0),
+            _ => self.repeats.admit(kind(&notice), ms),
+        };
+        if let Some(held_back) = held_back {
+            self.log(notice, held_back);
+        }
+    }
+
+    fn log(&self, notice: Notice, held_back: u64) {
+        let (tenant, content_type) = (self.name.as_str(), self.feed.content_type.as_str());
+        macro_rules! say {
+            ($level:ident, $event:literal, $($text:tt)*) => {
+                tracing::$level!(event = $event, tenant, content_type, held_back, $($text)*)
+            };
+        }
+        match notice {
+            Notice::FirstStart { begin } => say!(
+                warn, "first_start",
+                "no stored state: collection of {tenant} begins at {begin}, the start of what the service keeps. If this is not the first start, your state directory is not persistent"
+            ),
+            Notice::Listing { floor, end } => say!(info, "listing", "everything that became available before {floor} is done; listing from there (service time {end})"),
+            Notice::FilterChanged { before, since } => say!(
+                warn, "filter_changed",
+                "the wanted record types changed (they were {before}): blobs before {since} were read with the old ones; run `defender-feed backfill` for records of the new types in them"
+            ),
+            Notice::ClockSkew { ms } => say!(
+                warn, "clock_skew",
+                "the local clock differs from the service's by {} s: set it right (NTP). Collection goes on by the service's clock", ms / 1000
+            ),
+            Notice::ClockDisagrees { ms, from, to } => say!(
+                error, "clock_disagrees",
+                "{from} to {to} seems to lie before what the service keeps, but the clocks differ by {} s: nothing is given up until they agree; set the local clock", ms / 1000
+            ),
+            Notice::SubscriptionOff { standing, starts: true } => say!(warn, "subscription_off", "the subscription is {standing:?}: starting it; first content can take 12 hours"),
+            Notice::SubscriptionOff { standing, starts: false } => say!(
+                error, "subscription_off",
+                "the subscription is {standing:?} and --subscription require forbids to start it: content that becomes available meanwhile is lost; run `defender-feed subscriptions start`"
+            ),
+            Notice::SubscriptionStarted => say!(info, "subscription_started", "the subscription is started"),
+            Notice::Gap(gap) if gap.provisional => say!(
+                warn, "gap_provisional", id = %gap.id, reason = %gap.reason,
+                "blob {} of {} can't be had yet ({}): it is asked for again until the service says that it is gone", blob_name(&gap), gap.from, gap.detail
+            ),
+            Notice::Gap(gap) => say!(
+                error, "gap", id = %gap.id, reason = %gap.reason,
+                "gap: {} from {} to {} ({}){}; see `defender-feed state gaps`", gap.reason, gap.from, gap.to, blob_name(&gap),
+                if gap.detail.is_empty() { String::new() } else { format!(": {}", gap.detail) }
+            ),
+            Notice::GapClosed(gap) => say!(info, "gap_closed", id = %gap.id, "the blob of {} arrived after all: its gap is closed", gap.from),
+            Notice::ListingBroken { detail, halved } => say!(
+                warn, "listing_broken", "a listing came to nothing and is repeated{}: {detail}",
+                halved.map(|d| format!(" with windows of {} s", d.as_secs())).unwrap_or_default()
+            ),
+            Notice::Failed { fault, detail } => say!(warn, "list_failed", fault = %fault, "a listing failed and is repeated: {detail}"),
+            Notice::BlobDelayed { key, fault, detail, wait } => say!(
+                warn, "blob_delayed", fault = %fault, "the blob of {} could not be had and is asked for again in {} ms: {detail}", key.created, wait.as_millis()
+            ),
+            Notice::Throttled { pause, per_minute } => say!(
+                warn, "throttled", "the service throttles this tenant: all its calls pause for {} ms, then {per_minute} requests a minute", pause.as_millis()
+            ),
+            Notice::Refused { refusal, detail, .. } => say!(
+                error, "refused", "Microsoft refuses {tenant}: {detail}. {}. Tried again by itself", refusal.advice()
+            ),
+            Notice::AuditingOff { detail, .. } => say!(
+                error, "auditing_off",
+                "audit logging seems to be off for {tenant}, or was turned on less than an hour ago: turn it on in the Microsoft Purview portal (Audit > Start recording). Tried again by itself. {detail}"
+            ),
+            Notice::Recovered => say!(info, "recovered", "requests of {tenant} succeed again"),
+            Notice::Pass { number } => say!(info, "pass", "listing the range again, pass {number}, for blobs that were listed late"),
+        }
+    }
+}
+
+fn blob_name(gap: &crate::domain::Gap) -> &str {
+    gap.blob.as_ref().map_or("a stretch of time", |b| b.entry.id.0.as_str())
+}
+
+/// What counts as the same notice.
+fn kind(notice: &Notice) -> &'static str {
+    match notice {
+        Notice::FirstStart { .. } => "first_start",
+        Notice::Listing { .. } => "listing",
+        Notice::FilterChanged { .. } => "filter_changed",
+        Notice::ClockSkew { .. } => "clock_skew",
+        Notice::ClockDisagrees { .. } => "clock_disagrees",
+        Notice::SubscriptionOff { .. } => "subscription_off",
+        Notice::SubscriptionStarted => "subscription_started",
+        Notice::Gap(gap) if gap.provisional => "gap_provisional",
+        Notice::Gap(_) => "gap",
+        Notice::GapClosed(_) => "gap_closed",
+        Notice::ListingBroken { .. } => "listing_broken",
+        Notice::Failed { .. } => "list_failed",
+        Notice::BlobDelayed { .. } => "blob_delayed",
+        Notice::Throttled { .. } => "throttled",
+        Notice::Refused { .. } => "refused",
+        Notice::AuditingOff { .. } => "auditing_off",
+        Notice::Recovered => "recovered",
+        Notice::Pass { .. } => "pass",
+    }
+}

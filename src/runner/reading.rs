@@ -1,0 +1,246 @@
+//! Reading one blob: decoder and formatter on its bytes, until it is whole or doubtful (law L4).
+//!
+//! Wanted records are held until the blob has proved readable; only a blob with more than [`HOLD_MAX`] of them is handed
+//! over in parts. A reply with anything odd in it — an element that is no JSON object, an empty array, a broken end — is
+//! not believed the first time: bodies that are wrong once are common. If the blob reads the same again, that is how it is.
+//! No IO here: the caller pushes chunks and takes pieces.
+
+use std::hash::Hasher;
+
+use siphasher::sip::SipHasher13;
+use siphasher::sip128::{Hasher128, SipHasher24};
+
+use crate::decode::{DeadReason, Decoder, Item, Shape};
+use crate::domain::{BlobKey, Counts, Part, RecordTypes};
+use crate::feed::FetchOrder;
+use crate::format::{Context, Formatter};
+use crate::sink::DeadLetter;
+
+/// Wanted lines held until the blob's end. Real blobs stay far below: it takes sixty of the largest records seen in public.
+pub(super) const HOLD_MAX: usize = 1 << 20;
+
+/// Lines and dead letters that go into the batch together with what is claimed of them.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    pub(super) lines: Vec<u8>,
+    pub(super) line_count: u64,
+    pub(super) dead: Vec<DeadLetter>,
+    dead_bytes: usize,
+}
+
+impl Held {
+    pub(super) fn bytes(&self) -> usize {
+        self.lines.len() + self.dead_bytes
+    }
+}
+
+/// How a blob ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// Everything in it is accounted for.
+    Done(Counts),
+    /// It breaks off; what could be read is accounted for, the rest is in the dead letters.
+    Lost { part: Part, print: u64 },
+    /// It is not believed, or not again: to be read once more.
+    Doubtful { print: Option<u64>, why: String },
+    /// It holds an error of the service instead of records.
+    Error(Vec<u8>),
+    /// The part that was delivered before is not what the blob begins with now.
+    PartRefused,
+}
+
+/// One attempt at one blob.
+pub(super) struct Reading<'a> {
+    decoder: Decoder,
+    state: State<'a>,
+}
+
+struct State<'a> {
+    formatter: &'a Formatter,
+    context: Context<'a>,
+    key: BlobKey,
+    held: Held,
+    counts: Counts,
+    /// Elements before this were delivered by an earlier attempt.
+    skip: Option<Part>,
+    skipping: bool,
+    refused: bool,
+    digest: SipHasher24,
+    print: SipHasher13,
+    /// Elements that are complete, from the first.
+    complete: u64,
+    oddities: u64,
+    first_oddity: Option<(u64, DeadReason)>,
+    /// The reply before was as odd: dead letters are kept this time.
+    accepting: bool,
+    accepted: Option<u64>,
+    confirm: Option<u64>,
+}
+
+impl<'a> Reading<'a> {
+    pub(super) fn new(filter: RecordTypes, formatter: &'a Formatter, context: Context<'a>, order: &FetchOrder) -> Self {
+        Self {
+            decoder: Decoder::new(filter),
+            state: State {
+                formatter,
+                context,
+                key: order.entry.key(),
+                held: Held::default(),
+                counts: Counts::default(),
+                skip: order.part,
+                skipping: order.part.is_some(),
+                refused: false,
+                digest: SipHasher24::new(),
+                print: SipHasher13::new(),
+                complete: 0,
+                oddities: 0,
+                first_oddity: None,
+                accepting: order.confirm.is_some(),
+                accepted: order.accepted,
+                confirm: order.confirm,
+            },
+        }
+    }
+
+    /// Takes in some bytes of the blob.
+    pub(super) fn push(&mut self, chunk: &[u8]) {
+        let state = &mut self.state;
+        self.decoder.push(chunk, &mut |item| state.take(item));
+    }
+
+    /// True if it holds so much that a part has to be handed over.
+    pub(super) fn is_heavy(&self) -> bool {
+        self.state.held.bytes() > HOLD_MAX && !self.state.skipping && !self.state.refused
+    }
+
+    /// Hands over what is held and what may be claimed with it.
+    pub(super) fn part(&mut self) -> (Held, Part) {
+        (std::mem::take(&mut self.state.held), self.state.part())
+    }
+
+    /// The blob's bytes are at their end.
+    pub(super) fn finish(self) -> (Held, End) {
+        let Self { decoder, mut state } = self;
+        let ending = decoder.finish(&mut |item| state.take(item));
+        state.check_part(u64::MAX);
+        let end = state.judge(ending.shape);
+        (state.held, end)
+    }
+}
+
+impl State<'_> {
+    fn take(&mut self, item: Item<'_>) {
+        match item {
+            Item::Wanted { index, raw } => self.wanted(index, raw),
+            Item::Filtered { index } => {
+                self.check_part(index);
+                self.complete = index + 1;
+                if !self.skipping {
+                    self.counts.read += 1;
+                    self.counts.filtered += 1;
+                }
+            }
+            Item::Dead { index, reason, part, last, raw } => self.dead(index, reason, part, last, raw),
+        }
+    }
+
+    fn wanted(&mut self, index: u64, raw: &[u8]) {
+        self.check_part(index);
+        self.complete = index + 1;
+        self.digest.write_u64(index);
+        self.digest.write(raw);
+        self.print.write_u64(index);
+        self.print.write(raw);
+        if self.skipping || self.refused {
+            return;
+        }
+        self.counts.read += 1;
+        self.counts.delivered += 1;
+        // What follows an oddity is not used unless the oddity is confirmed: there is no need to hold it.
+        if self.oddities > 0 && !self.accepting {
+            return;
+        }
+        self.context.index = index;
+        self.formatter.line(&self.context, raw, &mut self.held.lines);
+        self.held.line_count += 1;
+    }
+
+    fn dead(&mut self, index: u64, reason: DeadReason, part: u32, last: bool, raw: &[u8]) {
+        self.check_part(index);
+        self.print.write_u64(index);
+        self.print.write(reason.as_str().as_bytes());
+        self.print.write(raw);
+        let framing = reason == DeadReason::FramingLost;
+        if last && !framing {
+            self.complete = index + 1;
+        }
+        self.oddities += 1;
+        self.first_oddity.get_or_insert((index, reason));
+        if self.skipping || self.refused {
+            return;
+        }
+        if last && !framing {
+            self.counts.read += 1;
+            self.counts.dead_lettered += 1;
+        }
+        if self.accepting {
+            self.held.dead_bytes += raw.len();
+            self.held.dead.push(DeadLetter {
+                content_id: self.context.content_id.clone(),
+                created: self.context.content_created,
+                index,
+                reason: reason.as_str(),
+                part,
+                last,
+                bytes: raw.to_vec(),
+            });
+        }
+    }
+
+    /// At the end of the part that was delivered before, its digest decides whether this is the same blob.
+    fn check_part(&mut self, index: u64) {
+        let Some(part) = self.skip.filter(|p| self.skipping && index >= p.elements) else { return };
+        self.skipping = false;
+        if self.complete == part.elements && self.digest.finish128().as_u128() == part.digest {
+            self.counts = part.counts;
+        } else {
+            self.refused = true;
+        }
+    }
+
+    fn part(&self) -> Part {
+        Part { key: self.key, elements: self.complete, digest: self.digest.finish128().as_u128(), counts: self.counts }
+    }
+
+    fn judge(&mut self, shape: Shape) -> End {
+        if self.refused {
+            return End::PartRefused;
+        }
+        let odd = match &shape {
+            Shape::Error(raw) => return End::Error(raw.clone()),
+            Shape::Nothing => return End::Doubtful { print: None, why: "the body is empty".into() },
+            Shape::Array if self.complete == 0 && self.oddities == 0 => Some("the array is empty".to_owned()),
+            Shape::Object if self.oddities == 0 => Some("a single object instead of an array".to_owned()),
+            Shape::Lost => Some(format!("the JSON breaks off or can't be followed after {} elements", self.complete)),
+            _ => self.first_oddity.map(|(index, reason)| format!("element {index} is no record: {}", reason.as_str())),
+        };
+        let Some(why) = odd else { return End::Done(self.counts) };
+        self.print.write_u64(self.complete);
+        self.print.write_u8(match shape {
+            Shape::Array => 1,
+            Shape::Object => 2,
+            _ => 3,
+        });
+        let print = self.print.finish();
+        if self.confirm != Some(print) {
+            return End::Doubtful { print: Some(print), why };
+        }
+        if shape != Shape::Lost {
+            return End::Done(self.counts);
+        }
+        if self.accepted == Some(print) {
+            return End::Doubtful { print: Some(print), why };
+        }
+        End::Lost { part: self.part(), print }
+    }
+}

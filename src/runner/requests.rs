@@ -1,0 +1,266 @@
+//! Performs one request of the core: talks to the API, reads the body, and reports facts and pieces to the driver.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::clock::Clock;
+use super::reading::{End, Held, Reading};
+use crate::api::{self, Client, Failure, Page, RequestKind};
+use crate::decode::{Decoder, Item, Shape};
+use crate::domain::{BlobEntry, ContentType, Fault, RecordTypes, TenantId, Time, Window};
+use crate::feed::{FetchOrder, Input, ListingId, Standing};
+use crate::format::{Context, Formatter};
+use crate::wire::{Body, Transport};
+
+/// Listing entries reported at once: small against the 4,096 that may be pending.
+const ENTRIES_AT_ONCE: usize = 256;
+/// A page that holds an entry that can't be read is asked for again so often before it is taken as it is.
+const BAD_PAGES_MAX: u32 = 3;
+/// The largest blob that is read, in bytes after decompression. Real ones stay below a few megabytes; what exceeds this is
+/// a decompression bomb or an endless body, and becomes a gap.
+const BLOB_BYTES_MAX: u64 = 4 << 30;
+/// The longest that one blob may take: a body that trickles would otherwise hold its place for ever.
+const BLOB_TIME_MAX: Duration = Duration::from_secs(15 * 60);
+/// The longest that one page may take.
+const PAGE_TIME_MAX: Duration = Duration::from_secs(5 * 60);
+/// The largest page, in bytes: 200,000 entries of the usual size.
+const PAGE_BYTES_MAX: u64 = 256 << 20;
+
+/// What a feed's requests share.
+pub(super) struct Session<T: Transport, C: Clock> {
+    pub(super) client: Client<T>,
+    pub(super) clock: C,
+    pub(super) content_type: ContentType,
+    pub(super) tenant: TenantId,
+    pub(super) tenant_name: Option<String>,
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) filter: RecordTypes,
+    pub(super) formatter: Formatter,
+    /// One permit for each blob that may be held at once in the process.
+    pub(super) budget: Arc<Semaphore>,
+    pub(super) bad_pages: AtomicU32,
+}
+
+/// What a request reports.
+pub(super) enum Report {
+    /// A fact for the core.
+    Fact(Input),
+    /// Lines for the open batch, with the fact that goes with them; answered once they are in.
+    Piece { held: Held, input: Input, taken: oneshot::Sender<()> },
+}
+
+pub(super) type Reports = mpsc::Sender<Report>;
+
+async fn fact(reports: &Reports, input: Input) {
+    // The driver drops its end only when the feed is over.
+    let _ = reports.send(Report::Fact(input)).await;
+}
+
+async fn piece(reports: &Reports, held: Held, input: Input) -> bool {
+    let (taken, waits) = oneshot::channel();
+    reports.send(Report::Piece { held, input, taken }).await.is_ok() && waits.await.is_ok()
+}
+
+impl<T: Transport, C: Clock> Session<T, C> {
+    pub(super) async fn check_subscription(self: Arc<Self>, reports: Reports) {
+        let input = match self.client.subscriptions().await {
+            Ok(answer) => {
+                let name = self.content_type.as_str();
+                let found = answer.value.iter().find(|s| s.content_type.eq_ignore_ascii_case(name));
+                let standing = match found {
+                    Some(s) if s.enabled => Standing::Enabled,
+                    Some(_) => Standing::Disabled,
+                    None => Standing::Missing,
+                };
+                Input::Subscription { standing, date: answer.date }
+            }
+            Err(failure) => subscription_failed(failure),
+        };
+        fact(&reports, input).await;
+    }
+
+    pub(super) async fn start_subscription(self: Arc<Self>, reports: Reports) {
+        let input = match self.client.start(self.content_type).await {
+            Ok(answer) => Input::Started { date: answer.date },
+            Err(failure) => subscription_failed(failure),
+        };
+        fact(&reports, input).await;
+    }
+
+    pub(super) async fn list(self: Arc<Self>, id: ListingId, window: Window, reports: Reports) {
+        let sent = self.clock.now().mono;
+        let page = self.client.list(self.content_type, window).await;
+        self.page(id, RequestKind::List, page, sent, &reports).await;
+    }
+
+    pub(super) async fn next_page(self: Arc<Self>, id: ListingId, url: String, reports: Reports) {
+        let sent = self.clock.now().mono;
+        let page = self.client.next_page(&url).await;
+        self.page(id, RequestKind::NextPage, page, sent, &reports).await;
+    }
+
+    async fn page(&self, id: ListingId, kind: RequestKind, page: Result<Page<T::Body>, Failure>, sent: Duration, reports: &Reports) {
+        let read = match page {
+            Ok(page) => match tokio::time::timeout(PAGE_TIME_MAX, self.read_page(id, kind, page, reports)).await {
+                Ok(read) => read,
+                Err(_) => Err((Fault::Transient { retry_after: None }, "the page did not end in time".to_owned(), None)),
+            },
+            Err(failure) => Err(parts_of(failure)),
+        };
+        let input = match read {
+            Ok((next, date)) => Input::PageEnd { id, next, date },
+            Err((fault, detail, date)) => Input::ListFailed { id, fault, detail, date, sent },
+        };
+        fact(reports, input).await;
+    }
+
+    /// Streams a page: its entries are reported as they come, so that its size does not matter.
+    async fn read_page(&self, id: ListingId, kind: RequestKind, mut page: Page<T::Body>, reports: &Reports) -> Result<(Option<String>, Option<Time>), Broken> {
+        let mut decoder = Decoder::new(RecordTypes::All);
+        let mut entries = Entries::default();
+        let mut bytes = 0;
+        while let Some(chunk) = page.body.chunk().await.map_err(|e| parts_of(api::body_failure(kind, e, page.date)))? {
+            bytes += chunk.len() as u64;
+            if bytes > PAGE_BYTES_MAX {
+                return Err((Fault::BadReply, format!("the page exceeds {PAGE_BYTES_MAX} bytes"), page.date));
+            }
+            decoder.push(&chunk, &mut |item| entries.take(item));
+            while entries.good.len() >= ENTRIES_AT_ONCE {
+                let rest = entries.good.split_off(ENTRIES_AT_ONCE);
+                let some = std::mem::replace(&mut entries.good, rest);
+                fact(reports, Input::Entries { id, entries: some }).await;
+            }
+        }
+        let ending = decoder.finish(&mut |item| entries.take(item));
+        let bad = |why: String| Err((Fault::BadReply, why, page.date));
+        match ending.shape {
+            Shape::Error(raw) => return Err(parts_of(api::error_object(kind, 200, &raw, page.date))),
+            Shape::Array => {}
+            Shape::Nothing => return bad("the page is empty".into()),
+            Shape::Object => return bad("the page is an object instead of a list".into()),
+            Shape::Lost => return bad("the page is no complete JSON list".into()),
+        }
+        if !entries.good.is_empty() {
+            fact(reports, Input::Entries { id, entries: entries.good }).await;
+        }
+        match entries.bad {
+            Some(why) if self.bad_pages.fetch_add(1, Ordering::Relaxed) + 1 < BAD_PAGES_MAX => bad(why),
+            Some(why) => {
+                tracing::error!(event = "entry_unreadable", tenant = %self.tenant, why, "a listing entry can't be read, whatever it names is not fetched: please report this");
+                Ok((page.next, page.date))
+            }
+            None => {
+                self.bad_pages.store(0, Ordering::Relaxed);
+                Ok((page.next, page.date))
+            }
+        }
+    }
+
+    pub(super) async fn fetch(self: Arc<Self>, order: FetchOrder, reports: Reports) {
+        let Ok(_permit) = self.budget.clone().acquire_owned().await else { return };
+        let key = order.entry.key();
+        let failed = match tokio::time::timeout(BLOB_TIME_MAX, self.read_blob(&order, &reports)).await {
+            Ok(Ok(())) => return,
+            Ok(Err(failed)) => failed,
+            Err(_) => Unread::from((Fault::Transient { retry_after: None }, "the blob did not end in time".to_owned(), None)),
+        };
+        let Unread { fault, detail, date, print } = failed;
+        fact(&reports, Input::BlobFailed { key, fault, detail, print, date }).await;
+    }
+
+    async fn read_blob(&self, order: &FetchOrder, reports: &Reports) -> Result<(), Unread> {
+        let key = order.entry.key();
+        let mut content = self.client.blob(&order.entry.uri).await.map_err(parts_of)?;
+        let date = content.date;
+        let context = Context {
+            tenant: &self.tenant,
+            tenant_name: self.tenant_name.as_deref(),
+            labels: &self.labels,
+            content_type: self.content_type,
+            content_id: &order.entry.id,
+            content_created: order.entry.created,
+            index: 0,
+        };
+        let mut reading = Reading::new(self.filter.clone(), &self.formatter, context, order);
+        let mut bytes = 0;
+        while let Some(chunk) = content.body.chunk().await.map_err(|e| parts_of(api::body_failure(RequestKind::Blob, e, date)))? {
+            bytes += chunk.len() as u64;
+            if bytes > BLOB_BYTES_MAX {
+                return Err((Fault::TooLarge, format!("the blob exceeds {BLOB_BYTES_MAX} bytes"), date).into());
+            }
+            reading.push(&chunk);
+            if reading.is_heavy() {
+                let (held, part) = reading.part();
+                let size = held.bytes();
+                if !piece(reports, held, Input::BlobPart { part, bytes: size }).await {
+                    return Ok(());
+                }
+            }
+        }
+        let (held, end) = reading.finish();
+        let size = held.bytes();
+        let input = match end {
+            End::Done(counts) => Input::BlobDone { key, counts, bytes: size, date },
+            End::Lost { part, print } => {
+                let detail = format!("the blob breaks off after {} elements; the rest is in the dead letters", part.elements);
+                Input::BlobLost { part, print, bytes: size, detail, date }
+            }
+            End::Doubtful { print, why } => return Err(Unread { fault: Fault::BadReply, detail: why, date, print }),
+            End::Error(raw) => return Err(parts_of(api::error_object(RequestKind::Blob, 200, &raw, date)).into()),
+            End::PartRefused => {
+                fact(reports, Input::BlobPartRefused { key }).await;
+                return Err((Fault::BadReply, "the blob begins otherwise than before".to_owned(), date).into());
+            }
+        };
+        piece(reports, held, input).await;
+        Ok(())
+    }
+}
+
+type Broken = (Fault, String, Option<Time>);
+
+struct Unread {
+    fault: Fault,
+    detail: String,
+    date: Option<Time>,
+    print: Option<u64>,
+}
+
+impl From<Broken> for Unread {
+    fn from((fault, detail, date): Broken) -> Self {
+        Self { fault, detail, date, print: None }
+    }
+}
+
+fn parts_of(failure: Failure) -> Broken {
+    (failure.fault.clone(), failure.to_string(), failure.date)
+}
+
+fn subscription_failed(failure: Failure) -> Input {
+    let (fault, detail, date) = parts_of(failure);
+    Input::SubscriptionFailed { fault, detail, date }
+}
+
+#[derive(Default)]
+struct Entries {
+    good: Vec<BlobEntry>,
+    bad: Option<String>,
+}
+
+impl Entries {
+    fn take(&mut self, item: Item<'_>) {
+        match item {
+            Item::Wanted { raw, .. } => match api::read_entry(raw) {
+                Ok(entry) => self.good.push(entry),
+                Err(error) => self.bad = Some(error.to_string()),
+            },
+            Item::Filtered { .. } => {}
+            Item::Dead { index, reason, .. } => self.bad = Some(format!("entry {index} is no object: {}", reason.as_str())),
+        }
+    }
+}
+

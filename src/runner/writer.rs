@@ -1,0 +1,107 @@
+//! The one writer of the process: sink, then store, batch by batch, on a thread of its own.
+//!
+//! Feeds take turns in the order in which they hand over a batch; each has at most one here. So no more than one batch is
+//! ever written without being committed, whatever the number of tenants.
+
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use tokio::sync::oneshot;
+
+use crate::domain::{Counts, Gap};
+use crate::sink::{Batch, Sink, SinkError};
+use crate::store::{Store, StoreError};
+
+/// Batches that may wait: one for each feed, beyond which feeds wait themselves.
+const WAITING_MAX: usize = 1_024;
+
+/// Why nothing can be written or committed any more. The process has to end: what was written since the last commit is
+/// delivered again at the next start.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum WriteError {
+    /// The reader of the output has gone, or its disk is full.
+    #[error("{0}")]
+    Output(String),
+    /// The dead-letter file or the store failed.
+    #[error("{0}")]
+    State(String),
+    /// The writer has ended before.
+    #[error("the writer has ended")]
+    Ended,
+}
+
+/// What a committed batch held.
+#[derive(Debug, Clone, Default)]
+pub struct Written {
+    /// Blobs done.
+    pub blobs: u64,
+    /// What became of their records.
+    pub counts: Counts,
+    /// Lines delivered, of blobs that are not done yet too.
+    pub lines: u64,
+    /// Dead letters kept.
+    pub dead_letters: u64,
+    /// Gaps found or closed, as committed.
+    pub gaps: Vec<Gap>,
+}
+
+struct Job {
+    batch: Batch,
+    answer: oneshot::Sender<Result<Written, WriteError>>,
+}
+
+/// Hands batches to the writer.
+#[derive(Debug, Clone)]
+pub struct Writer {
+    jobs: mpsc::SyncSender<Job>,
+}
+
+impl Writer {
+    /// Starts the writer. It ends, and closes the store, when the last `Writer` is dropped.
+    ///
+    /// # Errors
+    /// If the thread can't be started.
+    pub fn spawn<S: Sink, T: Store>(mut sink: S, mut store: T) -> std::io::Result<(Self, JoinHandle<Result<(), StoreError>>)> {
+        let (jobs, queue) = mpsc::sync_channel::<Job>(WAITING_MAX);
+        let thread = std::thread::Builder::new().name("writer".into()).spawn(move || {
+            let mut broken: Option<WriteError> = None;
+            for job in queue {
+                let result = match &broken {
+                    Some(error) => Err(error.clone()),
+                    None => write(&mut sink, &mut store, job.batch),
+                };
+                broken = result.as_ref().err().cloned();
+                // A feed that has ended meanwhile needs no answer.
+                let _ = job.answer.send(result);
+            }
+            store.close()
+        })?;
+        Ok((Self { jobs }, thread))
+    }
+
+    /// Hands a batch over; the answer comes when it is committed.
+    pub(super) fn send(&self, batch: Batch) -> oneshot::Receiver<Result<Written, WriteError>> {
+        let (answer, result) = oneshot::channel();
+        // If the writer has ended, the answer's sender is dropped with the job, which the receiver notices.
+        let _ = self.jobs.try_send(Job { batch, answer });
+        result
+    }
+}
+
+fn write<S: Sink, T: Store>(sink: &mut S, store: &mut T, batch: Batch) -> Result<Written, WriteError> {
+    let receipt = sink.write(batch).map_err(|error| match error {
+        SinkError::DeadLetter { .. } => WriteError::State(error.to_string()),
+        _ => WriteError::Output(error.to_string()),
+    })?;
+    let claim = receipt.claim();
+    let mut written = Written {
+        blobs: claim.done.len() as u64,
+        lines: receipt.lines(),
+        dead_letters: receipt.dead_letters(),
+        gaps: claim.gaps.clone(),
+        counts: Counts::default(),
+    };
+    claim.done.iter().for_each(|(_, counts)| written.counts.add(counts));
+    store.commit(receipt).map_err(|error| WriteError::State(error.to_string()))?;
+    Ok(written)
+}
