@@ -1,0 +1,225 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::Time;
+
+const TENANT: &str = "11111111-0000-4000-8000-00000000000a";
+const OTHER: &str = "99999999-0000-4000-8000-000000000009";
+const FEED: &str = "/api/v1.0/11111111-0000-4000-8000-00000000000a/activity/feed";
+
+fn origin(api_url: &str) -> Origin {
+    Origin::new(&api_url.parse().unwrap(), &TENANT.parse().unwrap(), "22222222-0000-4000-8000-000000000002")
+}
+
+fn microsoft() -> Origin {
+    origin("https://manage.office.com")
+}
+
+#[test]
+fn urls_are_built_as_documented() {
+    let window = Window::new(Time::parse("2026-03-01T00:00:00Z").unwrap(), Time::parse("2026-03-02T00:00:00Z").unwrap()).unwrap();
+    let publisher = "PublisherIdentifier=22222222-0000-4000-8000-000000000002";
+    for api_url in ["https://manage.office.com", "https://manage.office.com/", "https://u:p@manage.office.com/?a=b#c"] {
+        let origin = origin(api_url);
+        let root = format!("https://manage.office.com{FEED}");
+        assert_eq!(origin.subscriptions().as_str(), format!("{root}/subscriptions/list?{publisher}"));
+        assert_eq!(
+            origin.subscription("start", ContentType::DlpAll).as_str(),
+            format!("{root}/subscriptions/start?contentType=DLP.All&{publisher}")
+        );
+        assert_eq!(
+            origin.listing(ContentType::AuditGeneral, window).as_str(),
+            format!(
+                "{root}/subscriptions/content?contentType=Audit.General&startTime=2026-03-01T00:00:00&endTime=2026-03-02T00:00:00&{publisher}"
+            )
+        );
+    }
+    let prefixed = origin("http://127.0.0.1:8080/m365/");
+    assert_eq!(prefixed.subscriptions().as_str(), format!("http://127.0.0.1:8080/m365{FEED}/subscriptions/list?{publisher}"));
+    assert!(prefixed.checked(&format!("http://127.0.0.1:8080/m365{FEED}/audit/x")).is_ok());
+    assert_eq!(prefixed.checked(&format!("http://127.0.0.1:8080{FEED}/audit/x")), Err(Foreign::Path));
+}
+
+/// Given by the service → sent.
+#[test]
+fn what_the_service_names_is_sent_as_it_stands() {
+    let id = "20260301120051748005825$20260301120218791111944$audit_general$Audit_General$emea0001";
+    let publisher = "PublisherIdentifier=22222222-0000-4000-8000-000000000002";
+    let host = "https://manage.office.com";
+    let tenant = TENANT.to_ascii_uppercase();
+    for (given, sent) in [
+        (format!("{host}{FEED}/audit/{id}"), format!("{host}{FEED}/audit/{id}?{publisher}")),
+        (format!("{host}{FEED}/audit/{id}?"), format!("{host}{FEED}/audit/{id}?{publisher}")),
+        (format!("{host}{FEED}/audit/a%24b%2Bc?x=%24+y&z"), format!("{host}{FEED}/audit/a%24b%2Bc?x=%24+y&z&{publisher}")),
+        (format!("{host}{FEED}/audit/a?b=c&"), format!("{host}{FEED}/audit/a?b=c&{publisher}")),
+        (format!("{host}{FEED}/audit/a#fragment"), format!("{host}{FEED}/audit/a?{publisher}")),
+        (format!("{host}{FEED}/audit/a?publisheridentifier=other"), format!("{host}{FEED}/audit/a?publisheridentifier=other")),
+        (format!("{host}{FEED}/audit/a?b=1&Publisher%49dentifier=x"), format!("{host}{FEED}/audit/a?b=1&Publisher%49dentifier=x")),
+        (format!("{host}{FEED}/audit/a?b=PublisherIdentifier"), format!("{host}{FEED}/audit/a?b=PublisherIdentifier&{publisher}")),
+        (format!("HTTPS://Manage.Office.COM:443{FEED}/audit/a"), format!("{host}{FEED}/audit/a?{publisher}")),
+        (format!("{host}/API/V1/{tenant}/Activity/Feed/audit/a"), format!("{host}/API/V1/{tenant}/Activity/Feed/audit/a?{publisher}")),
+        (format!(" {host}{FEED}/audit/a "), format!("{host}{FEED}/audit/a?{publisher}")),
+        (format!("{FEED}/subscriptions/content?nextPage=1"), format!("{host}{FEED}/subscriptions/content?nextPage=1&{publisher}")),
+        ("subscriptions/content?nextPage=1".into(), format!("{host}{FEED}/subscriptions/content?nextPage=1&{publisher}")),
+        ("?nextPage=1".into(), String::new()),
+        (format!("//manage.office.com{FEED}/audit/a"), format!("{host}{FEED}/audit/a?{publisher}")),
+        (format!("{host}{FEED}/audit/../audit/a"), format!("{host}{FEED}/audit/a?{publisher}")),
+        (
+            format!(
+                "{host}/api/v1/{TENANT}/activity/feed/subscriptions/content?contentType=Audit.General&startTime=2026-03-01T00:00:00&nextPage=2026030100R022885001761"
+            ),
+            format!(
+                "{host}/api/v1/{TENANT}/activity/feed/subscriptions/content?contentType=Audit.General&startTime=2026-03-01T00:00:00&nextPage=2026030100R022885001761&{publisher}"
+            ),
+        ),
+    ] {
+        match microsoft().checked(&given) {
+            Ok(url) => assert_eq!(url.as_str(), sent, "{given}"),
+            // A query alone names no page below the feed.
+            Err(foreign) => assert!(sent.is_empty(), "{given}: {foreign}"),
+        }
+    }
+}
+
+#[test]
+fn no_trick_leads_the_token_astray() {
+    use Foreign as F;
+    let feed = FEED;
+    let other = FEED.replace(TENANT, OTHER);
+    let scheme = |s: &str| F::Scheme(s.into());
+    let host = |h: &str| F::Host(h.into());
+    for (given, why) in [
+        // Other schemes.
+        (format!("http://manage.office.com{feed}/audit/a"), scheme("http")),
+        (format!("ftp://manage.office.com{feed}/audit/a"), scheme("ftp")),
+        (format!("ws://manage.office.com{feed}/audit/a"), scheme("ws")),
+        ("file:///etc/passwd".into(), scheme("file")),
+        (format!("javascript://manage.office.com{feed}/audit/a"), scheme("javascript")),
+        ("data:text/plain,x".into(), scheme("data")),
+        (format!("view-source:https://manage.office.com{feed}/a"), scheme("view-source")),
+        (format!("https+unix://manage.office.com{feed}/a"), scheme("https+unix")),
+        // Other hosts and ports.
+        (format!("https://evil.example{feed}/audit/a"), host("evil.example")),
+        (format!("https://manage.office.com.evil.example{feed}/a"), host("manage.office.com.evil.example")),
+        (format!("https://manage.office.comevil.example{feed}/a"), host("manage.office.comevil.example")),
+        (format!("https://evil-manage.office.com{feed}/a"), host("evil-manage.office.com")),
+        (format!("https://sub.manage.office.com{feed}/a"), host("sub.manage.office.com")),
+        (format!("https://office.com{feed}/a"), host("office.com")),
+        (format!("https://manage-gcc.office.com{feed}/a"), host("manage-gcc.office.com")),
+        (format!("https://manage.office.com.{feed}/a"), host("manage.office.com.")),
+        (format!("https://manage.office.com:8443{feed}/a"), host("manage.office.com:8443")),
+        (format!("https://manage.office.com:80{feed}/a"), host("manage.office.com:80")),
+        (format!("https://manage.office.com:0{feed}/a"), host("manage.office.com:0")),
+        (format!("https://127.0.0.1{feed}/a"), host("127.0.0.1")),
+        (format!("https://2130706433{feed}/a"), host("127.0.0.1")),
+        (format!("https://0x7f.1{feed}/a"), host("127.0.0.1")),
+        (format!("https://[::1]{feed}/a"), host("[::1]")),
+        (format!("https://[::ffff:127.0.0.1]{feed}/a"), host("[::ffff:7f00:1]")),
+        (format!("https://169.254.169.254{feed}/a"), host("169.254.169.254")),
+        (format!("https://localhost{feed}/a"), host("localhost")),
+        // Cyrillic a and e; a full stop that maps to one but a letter that does not.
+        (format!("https://mаnage.office.com{feed}/a"), host("xn--mnage-3ve.office.com")),
+        (format!("https://manage.officе.com{feed}/a"), host("manage.xn--offic-3of.com")),
+        (format!("https://manage.office.com%2eevil.example{feed}/a"), host("manage.office.com.evil.example")),
+        (format!("//evil.example{feed}/a"), host("evil.example")),
+        (format!("///evil.example{feed}/a"), host("evil.example")),
+        (format!("https:/evil.example{feed}/a"), host("evil.example")),
+        (format!("https:evil.example{feed}/a"), host("evil.example")),
+        (format!("https:////evil.example{feed}/a"), host("evil.example")),
+        // The true host where it does not count.
+        (format!("https://evil.example/https://manage.office.com{feed}/a"), host("evil.example")),
+        (format!("https://evil.example?manage.office.com{feed}/a"), host("evil.example")),
+        (format!("https://evil.example#@manage.office.com{feed}/a"), host("evil.example")),
+        (format!("https://manage.office.com@evil.example{feed}/a"), host("evil.example")),
+        (format!("https://manage.office.com:443@evil.example{feed}/a"), host("evil.example")),
+        (format!("https://manage.office.com%40evil.example{feed}/a"), F::NotAUrl),
+        (format!("https://manage.office.com%2f@evil.example{feed}/a"), host("evil.example")),
+        (format!("https://evil.example%00.manage.office.com{feed}/a"), F::NotAUrl),
+        (format!("https://evil.example%23.manage.office.com{feed}/a"), F::NotAUrl),
+        // User names.
+        (format!("https://user@manage.office.com{feed}/a"), F::UserInfo),
+        (format!("https://user:pass@manage.office.com{feed}/a"), F::UserInfo),
+        (format!("https://:pass@manage.office.com{feed}/a"), F::UserInfo),
+        (format!("https://evil.example@manage.office.com{feed}/a"), F::UserInfo),
+        // Characters that parsers take differently.
+        (format!("https:\\\\evil.example{feed}/a"), F::NotAUrl),
+        (format!("https://manage.office.com\\@evil.example{feed}/a"), F::NotAUrl),
+        (format!("https://evil.example\\@manage.office.com{feed}/a"), F::NotAUrl),
+        (format!("https://evil.example\t.manage.office.com{feed}/a"), F::NotAUrl),
+        (format!("ht\ntps://evil.example{feed}/a"), F::NotAUrl),
+        (format!("https://manage.office.com\r\nHost: evil.example{feed}/a"), F::NotAUrl),
+        (format!("\u{1}https://manage.office.com{feed}/a"), F::NotAUrl),
+        (format!("https://manage.office.com{feed}/a b"), F::NotAUrl),
+        (format!("https://manage.office.com{feed}/a\u{2028}b"), F::NotAUrl),
+        (format!("https://manage.office.com\u{85}{feed}/a"), F::NotAUrl),
+        (String::new(), F::NotAUrl),
+        ("   ".into(), F::NotAUrl),
+        ("https://".into(), F::NotAUrl),
+        ("https://[::1".into(), F::NotAUrl),
+        (format!("https://manage.office.com:99999{feed}/a"), F::NotAUrl),
+        (format!("https://manage.office.com{feed}/{}", "a".repeat(LONGEST_URL)), F::NotAUrl),
+        // Paths outside the tenant's feed.
+        ("https://manage.office.com/".into(), F::Path),
+        (format!("https://manage.office.com{feed}"), F::Path),
+        (format!("https://manage.office.com{feed}/"), F::Path),
+        (format!("https://manage.office.com{other}/audit/a"), F::Path),
+        (format!("https://manage.office.com/{feed}/audit/a"), F::Path),
+        (format!("https://manage.office.com{feed}x/audit/a"), F::Path),
+        (format!("https://manage.office.com/evil{feed}/audit/a"), F::Path),
+        (format!("https://manage.office.com/api/v1.0/{TENANT}/ServiceComms/Messages"), F::Path),
+        (format!("https://manage.office.com/api/{TENANT}/activity/feed/audit/a"), F::Path),
+        (format!("https://manage.office.com/api/v/{TENANT}/activity/feed/audit/a"), F::Path),
+        (format!("https://manage.office.com/api/beta/{TENANT}/activity/feed/audit/a"), F::Path),
+        (format!("https://manage.office.com{feed}/../../../{OTHER}/activity/feed/audit/a"), F::Path),
+        (format!("https://manage.office.com{feed}/%2e%2e/%2E%2e/x"), F::Path),
+        (format!("https://manage.office.com{feed}/.%2e/x"), F::Path),
+        (format!("https://manage.office.com{feed}/audit/..%2f..%2f..%2fx"), F::Path),
+        (format!("https://manage.office.com{feed}/audit/%2e%2e%5cx"), F::Path),
+        (format!("https://manage.office.com{feed}/audit/%252e%252e%252fx"), F::Path),
+        (format!("https://manage.office.com{feed}/audit/%25252e%25252e/x"), F::Path),
+        (format!("https://manage.office.com{feed}/audit/..;a/x"), F::Path),
+        (format!("https://manage.office.com{feed}/audit/%25252525252541"), F::Path),
+        (format!("https://manage.office.com{}/audit/a", feed.replace("api", "%61pi")), F::Path),
+        ("../../../../evil".into(), F::Path),
+        ("/evil".into(), F::Path),
+        (".".into(), F::Path),
+    ] {
+        assert_eq!(microsoft().checked(&given).map(String::from), Err(why), "{given:?}");
+    }
+}
+
+#[test]
+fn loopback_is_as_exact() {
+    let local = origin("http://127.0.0.1:8080");
+    assert!(local.checked(&format!("http://127.0.0.1:8080{FEED}/audit/a")).is_ok());
+    for bad in [
+        format!("http://127.0.0.1:8081{FEED}/audit/a"),
+        format!("http://127.0.0.1{FEED}/audit/a"),
+        format!("http://127.0.0.2:8080{FEED}/audit/a"),
+        format!("http://localhost:8080{FEED}/audit/a"),
+        format!("https://127.0.0.1:8080{FEED}/audit/a"),
+        format!("https://manage.office.com{FEED}/audit/a"),
+    ] {
+        assert!(local.checked(&bad).is_err(), "{bad}");
+    }
+}
+
+proptest! {
+    /// Whatever is let through leads, in the eyes of the parser that sends it, to the origin.
+    #[test]
+    fn nothing_that_passes_leads_elsewhere(
+        head in prop::sample::select(vec!["https://manage.office.com", "https://", "//", "", "https:", "http://", "https://manage.office.com@"]),
+        middle in "[a-z@:/\\\\.%#?\t;2ef0-9\\[\\]-]{0,20}",
+        tail in prop::sample::select(vec![FEED, "/audit/a", "", "/.."]),
+        end in "[a-z@:/.%#?&=$]{0,12}",
+    ) {
+        let given = format!("{head}{middle}{tail}{end}");
+        if let Ok(url) = microsoft().checked(&given) {
+            let again = Url::parse(url.as_str()).unwrap();
+            prop_assert_eq!(again.origin(), Url::parse("https://manage.office.com").unwrap().origin());
+            prop_assert!(again.username().is_empty() && again.password().is_none());
+            prop_assert!(again.path().to_ascii_lowercase().starts_with("/api/v"));
+            prop_assert!(again.query().unwrap().to_ascii_lowercase().contains("publisheridentifier="));
+        }
+    }
+}
