@@ -78,7 +78,9 @@ fn is_link(rest: &str) -> bool {
 
 fn unknown(rest: &str) -> String {
     if rest == "CLIENT_SECRET" {
-        return format!("no such variable: put the secret into {SECRET_VARIABLE}, or name its file in DEFENDER_FEED_CLIENT_SECRET_FILE");
+        return format!(
+            "no such variable: put the secret into {SECRET_VARIABLE}, or name its file in DEFENDER_FEED_CLIENT_SECRET_FILE"
+        );
     }
     let names = settings().iter().map(|setting| setting.about().name);
     match nearest(rest, names).and_then(setting) {

@@ -47,7 +47,11 @@ pub(super) struct TenantTable {
 pub(super) fn read(path: &Path, directory: &Path, place: &Place, problems: &mut Problems) -> FileConfig {
     let mut config = FileConfig::default();
     let whole = directory.join(path);
-    let files = if whole.is_dir() { list(&whole).map(|names| names.iter().map(|n| path.join(n)).collect()) } else { Ok(vec![path.to_owned()]) };
+    let files = if whole.is_dir() {
+        list(&whole).map(|names| names.iter().map(|n| path.join(n)).collect())
+    } else {
+        Ok(vec![path.to_owned()])
+    };
     let files: Vec<PathBuf> = match files {
         Ok(files) => files,
         Err(error) => {
@@ -133,7 +137,8 @@ impl Reader<'_> {
                 ("name" | "labels", _) => self.problems.add(place, "it belongs into a [[tenant]] table"),
                 (_, Some(setting)) if setting.about().scope == Scope::Start => {
                     let about = setting.about();
-                    self.problems.add(place, format!("it can't stand in a file; give --{} or {}", about.flag(), about.variable()));
+                    self.problems
+                        .add(place, format!("it can't stand in a file; give --{} or {}", about.flag(), about.variable()));
                 }
                 (_, Some(setting)) => self.take(setting, value, place, &mut top),
                 (_, None) => self.problems.add(place, unknown(name, |_| true)),
@@ -172,9 +177,14 @@ impl Reader<'_> {
             match (name, setting(name)) {
                 ("name", _) => tenant.name = self.name(value, place),
                 ("labels", _) => tenant.labels = self.labels(value, &place),
-                (_, Some(setting)) if setting.about().scope == Scope::Tenant => self.take(setting, value, place, &mut tenant.layer),
+                (_, Some(setting)) if setting.about().scope == Scope::Tenant => {
+                    self.take(setting, value, place, &mut tenant.layer)
+                }
                 (_, Some(setting)) if setting.about().scope == Scope::Process => {
-                    self.problems.add(place, "it holds for the whole process: it belongs to the top of the file, above the first [[tenant]]");
+                    self.problems.add(
+                        place,
+                        "it holds for the whole process: it belongs to the top of the file, above the first [[tenant]]",
+                    );
                 }
                 _ => self.problems.add(place, unknown(name, |setting| setting.about().scope == Scope::Tenant)),
             }

@@ -1,6 +1,5 @@
 //! What a setting is: a name from which flag, variable and key follow, and a way to read its texts.
 
-
 /// Where a setting may stand in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {

@@ -67,7 +67,8 @@ impl FromStr for LogLevel {
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
         /// Longer lists than anybody needs, and short enough to be checked at no cost.
         const LENGTH_MAX: usize = 1024;
-        let is_level = |text: &str| ["off", "error", "warn", "info", "debug", "trace"].iter().any(|l| l.eq_ignore_ascii_case(text));
+        let is_level =
+            |text: &str| ["off", "error", "warn", "info", "debug", "trace"].iter().any(|l| l.eq_ignore_ascii_case(text));
         let is_target = |text: &str| {
             !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b':' | b'-' | b'.'))
         };

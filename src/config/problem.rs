@@ -34,9 +34,7 @@ impl Place {
             Place::File { file, line, path } if path.is_empty() => {
                 Place::File { file: file.clone(), line: *line, path: part.to_owned() }
             }
-            Place::File { file, line, path } => {
-                Place::File { file: file.clone(), line: *line, path: format!("{path}.{part}") }
-            }
+            Place::File { file, line, path } => Place::File { file: file.clone(), line: *line, path: format!("{path}.{part}") },
             other => other.clone(),
         }
     }

@@ -45,13 +45,10 @@ pub(super) fn duration(texts: &[String], least: Duration, most: Duration) -> Res
 
 pub(super) fn number(texts: &[String], least: u32, most: u32) -> Result<u32, String> {
     let text = one(texts)?.trim();
-    text.parse()
-        .ok()
-        .filter(|number| (least..=most).contains(number))
-        .ok_or_else(|| {
-            let text: String = text.chars().take(20).collect();
-            format!("it can't be {text:?}: it is a whole number from {least} to {most}")
-        })
+    text.parse().ok().filter(|number| (least..=most).contains(number)).ok_or_else(|| {
+        let text: String = text.chars().take(20).collect();
+        format!("it can't be {text:?}: it is a whole number from {least} to {most}")
+    })
 }
 
 /// The names of tenants; selecting none is never meant.

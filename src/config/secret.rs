@@ -170,7 +170,9 @@ mod tests {
 
     #[test]
     fn a_file_that_everybody_can_read_or_change_is_refused() {
-        for (mode, why) in [(0o644, "can be read by every user of the machine (mode 0644)"), (0o602, "can be changed by every user")] {
+        for (mode, why) in
+            [(0o644, "can be read by every user of the machine (mode 0644)"), (0o602, "can be changed by every user")]
+        {
             let (_directory, source) = secret_file(b"canary", mode, 0o755);
             let error = source.read().unwrap_err();
             assert!(error.contains(why) && !error.contains("canary"), "{error}");

@@ -12,7 +12,7 @@ use super::log::{LogFormat, LogLevel};
 use super::readers::{self, duration, number, one, parsed, path, switch};
 use super::settings::SubscriptionMode;
 use super::when::parse_not_before;
-use crate::domain::{OutputFormat, RecordTypes, TenantId, Time, ContentType};
+use crate::domain::{ContentType, OutputFormat, RecordTypes, TenantId, Time};
 
 /// All settings, in the order of the help.
 pub fn settings() -> &'static [&'static dyn Setting] {
@@ -394,6 +394,8 @@ mod tests {
             assert!(good.iter().all(|text| ok(setting, text)), "{}", setting.about().name);
             assert!(!bad.iter().any(|text| ok(setting, text)), "{}", setting.about().name);
         }
-        assert!(!ok(&REQUESTS_PER_MINUTE, "-1") && !ok(&REQUESTS_PER_MINUTE, "1.5") && !ok(&REQUESTS_PER_MINUTE, "99999999999999"));
+        assert!(
+            !ok(&REQUESTS_PER_MINUTE, "-1") && !ok(&REQUESTS_PER_MINUTE, "1.5") && !ok(&REQUESTS_PER_MINUTE, "99999999999999")
+        );
     }
 }

@@ -196,7 +196,12 @@ fn publisher(typed: &Typed<'_>, entries: &[Entry<'_>], problems: &mut Problems) 
 }
 
 /// The settings of a tenant, unless something that has no default is missing or bad.
-fn settings_of(typed: &Typed<'_>, entry: &Entry<'_>, publisher: Option<&TenantId>, problems: &mut Problems) -> Option<TenantSettings> {
+fn settings_of(
+    typed: &Typed<'_>,
+    entry: &Entry<'_>,
+    publisher: Option<&TenantId>,
+    problems: &mut Problems,
+) -> Option<TenantSettings> {
     let layers = &entry.layers;
     let single = typed.file.tenants.len() <= 1;
     let tenant_id = required(entry, &t::TENANT_ID, single.then_some("AZURE_TENANT_ID"), problems);
@@ -251,7 +256,9 @@ fn secret(typed: &Typed<'_>, entry: &Entry<'_>, single: bool, problems: &mut Pro
         Found::Absent if single && typed.environment.has(SECRET_VARIABLE) => Some(SecretSource::Environment(SECRET_VARIABLE)),
         Found::Absent => {
             let why = match (single, typed.environment.has(SECRET_VARIABLE)) {
-                (true, _) => format!("the client secret is missing: set {SECRET_VARIABLE}, or name a file with --client-secret-file, DEFENDER_FEED_CLIENT_SECRET_FILE or client_secret_file"),
+                (true, _) => format!(
+                    "the client secret is missing: set {SECRET_VARIABLE}, or name a file with --client-secret-file, DEFENDER_FEED_CLIENT_SECRET_FILE or client_secret_file"
+                ),
                 (false, true) => format!("client_secret_file is missing: {SECRET_VARIABLE} serves a single tenant only"),
                 (false, false) => "client_secret_file is missing: set it in this table or at the top of the file".to_owned(),
             };

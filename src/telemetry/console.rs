@@ -111,6 +111,9 @@ mod tests {
         let line = Console::new(true, false).render("ERROR", "one\n\"two\"");
         assert_eq!(line.matches('\n').count(), 1);
         let object: serde_json::Value = serde_json::from_str(&line).unwrap();
-        assert_eq!((&object["level"], &object["event"], &object["message"]), (&json!("ERROR"), &json!("report"), &json!("one\n\"two\"")));
+        assert_eq!(
+            (&object["level"], &object["event"], &object["message"]),
+            (&json!("ERROR"), &json!("report"), &json!("one\n\"two\""))
+        );
     }
 }

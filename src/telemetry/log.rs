@@ -2,9 +2,9 @@
 
 use std::fmt::{self, Debug, Write};
 
+use tracing::Subscriber;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
-use tracing::Subscriber;
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;

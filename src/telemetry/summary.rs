@@ -101,11 +101,8 @@ impl fmt::Display for Summary {
             self.records_delivered,
             self.records_filtered
         )?;
-        let bad = [
-            (self.records_duplicate, "duplicate"),
-            (self.records_dead, "dead-lettered"),
-            (self.blobs_gap, "blobs became gaps"),
-        ];
+        let bad =
+            [(self.records_duplicate, "duplicate"), (self.records_dead, "dead-lettered"), (self.blobs_gap, "blobs became gaps")];
         for (number, what) in bad.into_iter().filter(|(number, _)| *number > 0) {
             write!(f, ", {number} {what}")?;
         }
