@@ -1,0 +1,117 @@
+//! `man`: one manual page for all commands.
+
+use std::io;
+
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, bold, roman};
+
+use super::{Exit, backfill, check, command, completions, decode, demo, poll, simulate, state, stdout, subscriptions};
+
+/// How it can end.
+pub const EXITS: &[Exit] = &[Exit::Done, Exit::Usage, Exit::OutputClosed];
+
+/// The exit codes of each command, in the order of the help.
+pub const COMMANDS: [(&str, &[Exit]); 10] = [
+    ("poll", poll::EXITS),
+    ("backfill", backfill::EXITS),
+    ("decode", decode::EXITS),
+    ("demo", demo::EXITS),
+    ("simulate", simulate::EXITS),
+    ("check", check::EXITS),
+    ("subscriptions", subscriptions::EXITS),
+    ("state", state::EXITS),
+    ("completions", completions::EXITS),
+    ("man", EXITS),
+];
+
+/// Prints the page.
+pub fn run() -> Exit {
+    match page() {
+        Ok(page) => stdout::print(&page),
+        Err(_) => Exit::Failed,
+    }
+}
+
+/// The page as roff. Writing into memory does not fail.
+fn page() -> io::Result<Vec<u8>> {
+    let mut root = command().disable_help_subcommand(true);
+    root.build();
+    let mut page = Vec::new();
+    let man = Man::new(root.clone()).manual("defender-feed");
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_description_section(&mut page)?;
+    man.render_options_section(&mut page)?;
+    for (name, exits) in COMMANDS {
+        if let Some(command) = root.find_subcommand(name) {
+            section(&mut page, command, &format!("defender-feed {name}"))?;
+            codes(&mut page, exits)?;
+        }
+    }
+    let mut roff = Roff::default();
+    roff.control("SH", ["VERSION"]);
+    roff.text([roman(env!("CARGO_PKG_VERSION"))]);
+    roff.to_writer(&mut page)?;
+    Ok(page)
+}
+
+/// A command and the commands inside it. The parts that every page has become parts of this section.
+fn section(page: &mut Vec<u8>, command: &clap::Command, name: &str) -> io::Result<()> {
+    let mut roff = Roff::default();
+    roff.control("SH", [name]);
+    roff.to_writer(page)?;
+    // What every command takes is described at the top of the page.
+    let own = command.clone().bin_name(name).disable_help_flag(true).mut_args(|arg| {
+        let everywhere = arg.get_help_heading() == Some(crate::config::Group::Global.heading());
+        if everywhere { arg.hide(true) } else { arg }
+    });
+    let man = Man::new(own);
+    let mut parts = Vec::new();
+    man.render_description_section(&mut parts)?;
+    man.render_synopsis_section(&mut parts)?;
+    man.render_options_section(&mut parts)?;
+    let parts = String::from_utf8_lossy(&parts).replace("\n.SH ", "\n.SS ");
+    page.extend_from_slice(parts.strip_prefix(".SH ").map(|rest| format!(".SS {rest}")).unwrap_or(parts).as_bytes());
+    for inner in command.get_subcommands() {
+        section(page, inner, &format!("{name} {}", inner.get_name()))?;
+    }
+    Ok(())
+}
+
+fn codes(page: &mut Vec<u8>, exits: &[Exit]) -> io::Result<()> {
+    let mut roff = Roff::default();
+    roff.control("SS", ["EXIT CODES"]);
+    for exit in exits {
+        roff.control("TP", []);
+        roff.text([bold(exit.code().to_string())]);
+        roff.text([roman(exit.meaning())]);
+    }
+    roff.to_writer(page)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_tells_of_every_command_flag_and_exit_code() {
+        let page = String::from_utf8(page().unwrap()).unwrap().replace("\\-", "-");
+        let root = command();
+        let mut commands: Vec<(String, &clap::Command)> = vec![("defender-feed".to_owned(), &root)];
+        while let Some((name, command)) = commands.pop() {
+            if name != "defender-feed" {
+                assert!(page.contains(&format!(".SH \"{name}\"")) || page.contains(&format!(".SH {name}")), "{name}");
+            }
+            for flag in command.get_arguments().filter_map(clap::Arg::get_long) {
+                assert!(page.contains(&format!("--{flag}")), "{name} --{flag}");
+            }
+            commands.extend(command.get_subcommands().map(|inner| (format!("{name} {}", inner.get_name()), inner)));
+        }
+        for exit in Exit::ALL {
+            assert!(page.contains(exit.meaning()), "{exit:?}");
+        }
+        let known: Vec<&str> = root.get_subcommands().map(clap::Command::get_name).collect();
+        assert_eq!(known, COMMANDS.map(|(name, _)| name));
+    }
+}

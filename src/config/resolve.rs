@@ -1,0 +1,99 @@
+//! From sources to settings: the order of precedence, and everything that only the whole can get wrong.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::defaults as d;
+use super::environment::Environment;
+use super::file::{self, FileConfig};
+use super::layer::{Found, Layer, Layers, Sources};
+use super::log::LogSettings;
+use super::problem::{Place, Problems};
+use super::settings::Settings;
+use super::table as t;
+use super::tenants;
+use crate::domain::RecordTypes;
+
+/// What a command needs of the settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing about tenants: a tenant that is not complete is no problem.
+    Process,
+    /// At least one tenant, complete with credentials.
+    Tenants,
+}
+
+/// Everything that was typed, before it is put together.
+pub(super) struct Typed<'a> {
+    pub(super) flags: Layer,
+    pub(super) variables: Layer,
+    pub(super) file: FileConfig,
+    pub(super) environment: Environment,
+    pub(super) directory: &'a Path,
+}
+
+impl Typed<'_> {
+    /// The layers for a setting of the process.
+    pub(super) fn process(&self) -> Layers<'_> {
+        Layers(vec![&self.flags, &self.variables, &self.file.top])
+    }
+
+    /// A path, absolute and without `.` parts.
+    pub(super) fn absolute(&self, path: &Path) -> PathBuf {
+        self.directory.join(path).components().collect()
+    }
+}
+
+/// Reads and checks all settings.
+///
+/// # Errors
+/// All that is wrong with them.
+pub fn load(sources: &Sources, need: Need) -> Result<Settings, Problems> {
+    let mut problems = Problems::default();
+    let mut flags = Layer::default();
+    for (name, texts) in &sources.flags {
+        match t::setting(name) {
+            Some(setting) => flags.put(setting, texts.clone(), Place::Flag(setting.about().flag()), &mut problems),
+            None => problems.add(Place::Flag((*name).to_owned()), "no such setting"),
+        }
+    }
+    let environment = Environment::of(sources);
+    let variables = environment.layer(&mut problems);
+    let file = match Layers(vec![&flags, &variables]).find(&t::CONFIG) {
+        Found::Value(path, place) => file::read(&path, &sources.directory, &place, &mut problems),
+        Found::Bad | Found::Absent => FileConfig::default(),
+    };
+    let typed = Typed { flags, variables, file, environment, directory: &sources.directory };
+    if typed.file.broken {
+        return Err(problems);
+    }
+
+    let found = tenants::find(&typed, need, &mut problems);
+    let settings = Settings {
+        files: typed.file.files.clone(),
+        state_dir: state_dir(&typed),
+        format: typed.process().find(&t::FORMAT).or_default(),
+        envelope: typed.process().find(&t::ENVELOPE).or_default(),
+        record_types: typed.process().find(&t::RECORD_TYPES).or(RecordTypes::defender()),
+        log: LogSettings {
+            format: typed.process().find(&t::LOG_FORMAT).or_default(),
+            level: typed.process().find(&t::LOG_LEVEL).or_default(),
+            quiet: typed.process().find(&t::QUIET).or_default(),
+        },
+        selected: found.selected.map(BTreeSet::from_iter),
+        names: found.names,
+        tenants: found.tenants,
+        warnings: found.warnings,
+    };
+    if problems.is_empty() { Ok(settings) } else { Err(problems) }
+}
+
+/// The directory of the store. systemd names it in `$STATE_DIRECTORY` if the unit has `StateDirectory=`, several with colons between.
+fn state_dir(typed: &Typed<'_>) -> PathBuf {
+    let systemd = || typed.environment.text("STATE_DIRECTORY").and_then(|list| list.split(':').find(|part| !part.is_empty()));
+    let path = match typed.process().find(&t::STATE_DIR) {
+        Found::Value(path, _) => path,
+        Found::Bad | Found::Absent => PathBuf::from(systemd().unwrap_or(d::STATE_DIR)),
+    };
+    typed.absolute(&path)
+}
