@@ -1,0 +1,239 @@
+//! The dead-letter files: what can't be a line is kept here, byte for byte, for a person and for `decode`.
+//!
+//! One file for each tenant, `dead-letter/<tenant>.ndjson` in the state directory, one JSON object a line. A line is
+//! whole and on disk (fsync) before the receipt of its batch exists. A kill can leave a torn last line, which no receipt
+//! ever covered: it is cut off when the file is opened next, and its batch is delivered again.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use rustix::fs::OFlags;
+use serde::Serialize;
+
+use super::{DeadLetter, SinkError};
+use crate::domain::{FeedId, TenantId};
+
+/// How large the dead-letter file of a tenant may grow, in bytes. Records that can't be lines are rare; a gibibyte of
+/// them is a fault that a person has to look at, and the state's file system must not fill up meanwhile.
+pub const DEAD_LETTER_LIMIT: u64 = 1 << 30;
+
+/// Writes dead letters.
+#[derive(Debug)]
+pub struct DeadLetters {
+    directory: PathBuf,
+    limit: u64,
+}
+
+/// What became of a batch's dead letters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// They are on disk.
+    All,
+    /// They don't fit below the limit; none was written.
+    Full,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    tenant: &'a str,
+    content_type: &'a str,
+    content_id: &'a str,
+    content_created: String,
+    index: u64,
+    reason: &'a str,
+    part: u32,
+    last: bool,
+    bytes: String,
+}
+
+impl DeadLetters {
+    /// Dead letters below a state directory, at most `limit` bytes for each tenant ([`DEAD_LETTER_LIMIT`] outside
+    /// tests). Nothing is created before the first dead letter.
+    pub fn new(state_dir: &Path, limit: u64) -> Self {
+        Self { directory: state_dir.join("dead-letter"), limit }
+    }
+
+    /// The file of a tenant.
+    pub fn path(&self, tenant: &TenantId) -> PathBuf {
+        self.directory.join(format!("{tenant}.ndjson"))
+    }
+
+    /// Most bytes that the file of a tenant takes.
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// Writes all of `letters` and syncs them, or none if they don't fit.
+    pub(super) fn keep(&self, feed: &FeedId, letters: &[DeadLetter]) -> Result<Kept, SinkError> {
+        if letters.is_empty() {
+            return Ok(Kept::All);
+        }
+        let path = self.path(&feed.tenant);
+        self.append(&path, &lines(feed, letters)).map_err(|error| SinkError::DeadLetter {
+            tenant: feed.tenant.clone(),
+            path,
+            detail: error.to_string(),
+        })
+    }
+
+    fn append(&self, path: &Path, lines: &[u8]) -> io::Result<Kept> {
+        self.ensure_directory()?;
+        let mut file = OpenOptions::new()
+            .append(true)
+            .read(true)
+            .create(true)
+            .mode(0o600)
+            .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
+            .open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
+        }
+        let whole = cut_torn_tail(&file)?;
+        if whole + lines.len() as u64 > self.limit {
+            return Ok(Kept::Full);
+        }
+        if let Err(error) = file.write_all(lines).and_then(|()| file.sync_all()) {
+            // Frees the room on a full disk. If that fails too, the next open cuts off the torn line.
+            file.set_len(whole).ok();
+            return Err(error);
+        }
+        if whole == 0 {
+            File::open(&self.directory)?.sync_all()?;
+        }
+        Ok(Kept::All)
+    }
+
+    fn ensure_directory(&self) -> io::Result<()> {
+        match DirBuilder::new().mode(0o700).create(&self.directory) {
+            Ok(()) => self.directory.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all()),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn lines(feed: &FeedId, letters: &[DeadLetter]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for letter in letters {
+        let line = Line {
+            tenant: feed.tenant.as_str(),
+            content_type: feed.content_type.as_str(),
+            content_id: &letter.content_id.0,
+            content_created: letter.created.to_string(),
+            index: letter.index,
+            reason: letter.reason,
+            part: letter.part,
+            last: letter.last,
+            bytes: STANDARD.encode(&letter.bytes),
+        };
+        serde_json::to_writer(&mut out, &line).expect("strings and numbers are always JSON, and a Vec takes every byte");
+        out.push(b'\n');
+    }
+    out
+}
+
+/// Cuts the file after its last `\n` and tells its length then.
+fn cut_torn_tail(file: &File) -> io::Result<u64> {
+    let length = file.metadata()?.len();
+    let mut end = length;
+    let mut chunk = vec![0; 1 << 16];
+    while end > 0 {
+        let from = end.saturating_sub(chunk.len() as u64);
+        let part = &mut chunk[..usize::try_from(end - from).expect("a chunk's length fits usize")];
+        file.read_exact_at(part, from)?;
+        match memchr::memrchr(b'\n', part) {
+            Some(at) => {
+                end = from + at as u64 + 1;
+                break;
+            }
+            None => end = from,
+        }
+    }
+    if end < length {
+        file.set_len(end)?;
+    }
+    Ok(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{ContentId, ContentType, Time};
+    use std::os::unix::fs::PermissionsExt;
+
+    fn feed() -> FeedId {
+        FeedId { tenant: "11111111-0000-4000-8000-000000000001".parse().unwrap(), content_type: ContentType::AuditGeneral }
+    }
+
+    fn letter(index: u64, bytes: &[u8]) -> DeadLetter {
+        DeadLetter {
+            content_id: ContentId("2026$blob".into()),
+            created: Time(1_772_366_400_000),
+            index,
+            reason: "invalid_utf8",
+            part: 0,
+            last: true,
+            bytes: bytes.to_vec(),
+        }
+    }
+
+    #[test]
+    fn keeps_the_bytes_as_they_came_readable_by_the_owner_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let letters = DeadLetters::new(dir.path(), DEAD_LETTER_LIMIT);
+        assert_eq!(letters.keep(&feed(), &[]).unwrap(), Kept::All);
+        assert!(!dir.path().join("dead-letter").exists());
+        assert_eq!(letters.keep(&feed(), &[letter(3, b"{\"a\":\"\xff\n\"}")]).unwrap(), Kept::All);
+        let path = letters.path(&feed().tenant);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let line: serde_json::Value = serde_json::from_str(text.trim_end()).unwrap();
+        assert_eq!(line["content_id"], "2026$blob");
+        assert_eq!(line["content_created"], "2026-03-01T12:00:00Z");
+        assert_eq!((&line["index"], &line["part"], &line["last"]), (&3.into(), &0.into(), &true.into()));
+        assert_eq!(STANDARD.decode(line["bytes"].as_str().unwrap()).unwrap(), b"{\"a\":\"\xff\n\"}");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::metadata(path.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_torn_line_is_cut_off_and_whole_ones_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let letters = DeadLetters::new(dir.path(), DEAD_LETTER_LIMIT);
+        letters.keep(&feed(), &[letter(0, b"one")]).unwrap();
+        let path = letters.path(&feed().tenant);
+        let whole = std::fs::read(&path).unwrap();
+        for torn in [1, 70_000, 200_001] {
+            let mut with_tail = whole.clone();
+            with_tail.resize(whole.len() + torn, b'x');
+            std::fs::write(&path, with_tail).unwrap();
+            letters.keep(&feed(), &[letter(0, b"one")]).unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), [&whole[..], &whole[..]].concat());
+        }
+    }
+
+    #[test]
+    fn nothing_is_written_beyond_the_limit() {
+        let dir = tempfile::tempdir().unwrap();
+        let letters = DeadLetters::new(dir.path(), 600);
+        assert_eq!(letters.keep(&feed(), &[letter(0, b"one")]).unwrap(), Kept::All);
+        let before = std::fs::read(letters.path(&feed().tenant)).unwrap();
+        assert_eq!(letters.keep(&feed(), &[letter(1, &[0; 600])]).unwrap(), Kept::Full);
+        assert_eq!(std::fs::read(letters.path(&feed().tenant)).unwrap(), before);
+        assert_eq!(letters.keep(&feed(), &[letter(2, b"two")]).unwrap(), Kept::All);
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_the_file_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let letters = DeadLetters::new(dir.path(), DEAD_LETTER_LIMIT);
+        std::fs::create_dir(dir.path().join("dead-letter")).unwrap();
+        let target = dir.path().join("target");
+        std::os::unix::fs::symlink(&target, letters.path(&feed().tenant)).unwrap();
+        assert!(matches!(letters.keep(&feed(), &[letter(0, b"one")]), Err(SinkError::DeadLetter { .. })));
+        assert!(!target.exists());
+    }
+}

@@ -1,0 +1,206 @@
+//! The sink that the product runs with: lines to an output, dead letters to their files.
+
+use std::collections::HashMap;
+
+use super::dead_letter::Kept;
+use super::{Batch, DeadLetter, DeadLetters, Output, Receipt, Sink, SinkError};
+use crate::domain::{BlobEntry, BlobKey, Claim, FeedId, Gap, GapBlob, GapId, GapReason};
+
+/// Delivers lines first, then dead letters, then gives the receipt.
+///
+/// When a tenant's dead-letter file is full, delivery goes on, but a blob that lost a dead letter can't be called done:
+/// its parts are taken out of the claims, and once the blob ends its `done` becomes a final `dead_letter_full` gap. So the
+/// ledger counts the blob once, and a crash before its end repeats it instead of forgetting it.
+#[derive(Debug)]
+pub struct Delivery {
+    output: Output,
+    dead_letters: DeadLetters,
+    /// Blobs under way that lost a dead letter. At most one entry for each blob that the feeds have in flight.
+    withheld: HashMap<(FeedId, BlobKey), Gap>,
+    failed: Option<SinkError>,
+}
+
+impl Delivery {
+    /// A sink on an output and a place for dead letters.
+    pub fn new(output: Output, dead_letters: DeadLetters) -> Self {
+        Self { output, dead_letters, withheld: HashMap::new(), failed: None }
+    }
+
+    /// The output, to watch it or to heal it at start.
+    pub fn output(&mut self) -> &mut Output {
+        &mut self.output
+    }
+
+    fn deliver(&mut self, batch: Batch) -> Result<Receipt, SinkError> {
+        let Batch { mut claim, lines, line_count, dead } = batch;
+        let mark = self.output.deliver(&lines)?;
+        let kept = self.dead_letters.keep(&claim.feed, &dead)?;
+        if kept == Kept::Full {
+            self.withhold(&claim, &dead);
+        }
+        self.amend(&mut claim);
+        let count = dead.len() as u64;
+        let (dead_letters, dead_letters_lost) = if kept == Kept::All { (count, 0) } else { (0, count) };
+        Ok(Receipt { claim, mark, lines: line_count, bytes: lines.len() as u64, dead_letters, dead_letters_lost })
+    }
+
+    fn withhold(&mut self, claim: &Claim, dead: &[DeadLetter]) {
+        let detail = format!(
+            "the dead-letter file {} has reached its limit of {} bytes: at least one element that can't be a line was not kept",
+            self.dead_letters.path(&claim.feed.tenant).display(),
+            self.dead_letters.limit()
+        );
+        for letter in dead {
+            let key = BlobKey::new(&letter.content_id, letter.created);
+            let gap = || Gap {
+                id: GapId::of_blob(key),
+                reason: GapReason::DeadLetterFull,
+                from: letter.created,
+                to: letter.created,
+                blob: Some(GapBlob {
+                    entry: BlobEntry {
+                        id: letter.content_id.clone(),
+                        // Not known here, and not needed: a final gap is not asked for again.
+                        uri: String::new(),
+                        created: letter.created,
+                        expires: None,
+                    },
+                    attempts: 1,
+                }),
+                provisional: false,
+                closed: None,
+                found: claim.at,
+                detail: detail.clone(),
+            };
+            self.withheld.entry((claim.feed.clone(), key)).or_insert_with(gap);
+        }
+    }
+
+    /// Takes back what the claim says about blobs that lost a dead letter.
+    fn amend(&mut self, claim: &mut Claim) {
+        if self.withheld.is_empty() {
+            return;
+        }
+        let feed = claim.feed.clone();
+        claim.parts.retain(|part| !self.withheld.contains_key(&(feed.clone(), part.key)));
+        let mut gaps = Vec::new();
+        claim.done.retain(|(key, _)| match self.withheld.remove(&(feed.clone(), *key)) {
+            Some(gap) => {
+                gaps.push(gap);
+                false
+            }
+            None => true,
+        });
+        claim.gaps.retain(|gap| !gaps.iter().any(|ours| ours.id == gap.id));
+        for gap in claim.gaps.iter().filter(|gap| !gap.provisional && gap.is_open()) {
+            // Given up for another reason: that gap covers the lost element too.
+            self.withheld.retain(|(of, key), _| *of != feed || GapId::of_blob(*key) != gap.id);
+        }
+        claim.gaps.append(&mut gaps);
+    }
+}
+
+impl Sink for Delivery {
+    fn write(&mut self, batch: Batch) -> Result<Receipt, SinkError> {
+        if let Some(failed) = &self.failed {
+            return Err(failed.clone());
+        }
+        self.deliver(batch).inspect_err(|error| self.failed = Some(error.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{ContentId, ContentType, Counts, Part, Time};
+    use std::fs::File;
+
+    const CREATED: Time = Time(1_772_366_400_000);
+
+    fn claim() -> Claim {
+        Claim {
+            feed: FeedId {
+                tenant: "11111111-0000-4000-8000-000000000001".parse().unwrap(),
+                content_type: ContentType::AuditGeneral,
+            },
+            at: CREATED,
+            floor: CREATED,
+            begin: CREATED,
+            filter: "28".into(),
+            done: Vec::new(),
+            parts: Vec::new(),
+            gaps: Vec::new(),
+            subscription_start: None,
+            forget_before: CREATED,
+        }
+    }
+
+    fn id(name: &str) -> ContentId {
+        ContentId(name.into())
+    }
+
+    fn key(name: &str) -> BlobKey {
+        BlobKey::new(&id(name), CREATED)
+    }
+
+    fn part(name: &str) -> Part {
+        Part { key: key(name), elements: 3, digest: 1, counts: Counts::default() }
+    }
+
+    fn letter(name: &str) -> DeadLetter {
+        let bytes = vec![0xff; 30];
+        DeadLetter { content_id: id(name), created: CREATED, index: 0, reason: "invalid_utf8", part: 0, last: true, bytes }
+    }
+
+    fn delivery(limit: u64) -> (tempfile::TempDir, Delivery) {
+        let dir = tempfile::tempdir().unwrap();
+        let output = Output::new(File::create(dir.path().join("out")).unwrap(), "test").unwrap();
+        let letters = DeadLetters::new(dir.path(), limit);
+        (dir, Delivery::new(output, letters))
+    }
+
+    fn batch(claim: Claim, dead: Vec<DeadLetter>) -> Batch {
+        Batch { claim, lines: b"{}\n".to_vec(), line_count: 1, dead }
+    }
+
+    #[test]
+    fn a_batch_comes_back_as_a_receipt_with_its_claim_and_mark() {
+        let (dir, mut sink) = delivery(1 << 20);
+        let mut said = claim();
+        said.done.push((key("a"), Counts::default()));
+        let receipt = sink.write(batch(said.clone(), vec![letter("a")])).unwrap();
+        assert_eq!(receipt.claim(), &said);
+        assert_eq!((receipt.lines(), receipt.bytes(), receipt.mark().unwrap().length), (1, 3, 3));
+        assert_eq!((receipt.dead_letters(), receipt.dead_letters_lost()), (1, 0));
+        assert_eq!(std::fs::read(dir.path().join("out")).unwrap(), b"{}\n");
+    }
+
+    #[test]
+    fn a_blob_that_lost_a_dead_letter_ends_as_a_gap() {
+        let (_dir, mut sink) = delivery(10);
+        let mut first = claim();
+        first.parts.push(part("large"));
+        first.parts.push(part("other"));
+        let receipt = sink.write(batch(first, vec![letter("large")])).unwrap();
+        assert_eq!(receipt.dead_letters_lost(), 1);
+        assert_eq!(receipt.claim().parts, [part("other")], "a part without its dead letter is not claimed");
+        assert!(receipt.claim().gaps.is_empty(), "the blob is still under way");
+
+        let mut second = claim();
+        second.done = vec![(key("large"), Counts::default()), (key("other"), Counts::default())];
+        let receipt = sink.write(batch(second, Vec::new())).unwrap().into_claim();
+        assert_eq!(receipt.done, [(key("other"), Counts::default())]);
+        let [gap] = &receipt.gaps[..] else { panic!("{:?}", receipt.gaps) };
+        assert_eq!((gap.id, gap.reason, gap.provisional), (GapId::of_blob(key("large")), GapReason::DeadLetterFull, false));
+        assert!(sink.withheld.is_empty());
+    }
+
+    #[test]
+    fn no_receipt_without_the_dead_letters() {
+        let (dir, mut sink) = delivery(1 << 20);
+        std::fs::write(dir.path().join("dead-letter"), "in the way").unwrap();
+        let error = sink.write(batch(claim(), vec![letter("a")])).unwrap_err();
+        assert!(matches!(error, SinkError::DeadLetter { .. }));
+        assert_eq!(sink.write(batch(claim(), Vec::new())).unwrap_err(), error, "it takes no further batch");
+    }
+}
