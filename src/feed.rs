@@ -542,8 +542,10 @@ impl Feed {
         if !self.subscription.is_enabled() {
             return false;
         }
-        if let Some((id, url)) = self.pages.pop_front() {
-            return self.ask(mono, Action::NextPage { id, url });
+        if let Some((id, url)) = self.pages.pop_front()
+            && let Some(window) = self.lister.as_ref().and_then(|l| l.window(id))
+        {
+            return self.ask(mono, Action::NextPage { id, url, window });
         }
         let room = !self.draining && self.blobs.has_room(false);
         if let Some((id, window)) = self.lister.as_mut().and_then(|l| l.next(mono, server, room)) {

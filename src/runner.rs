@@ -327,9 +327,9 @@ impl<T: Transport, C: Clock> Driver<T, C> {
                 self.herald.request();
                 self.tasks.spawn(session.list(id, window, reports));
             }
-            Action::NextPage { id, url } => {
+            Action::NextPage { id, url, window } => {
                 self.herald.request();
-                self.tasks.spawn(session.next_page(id, url, reports));
+                self.tasks.spawn(session.next_page(id, url, window, reports));
             }
             Action::Fetch(order) => {
                 self.herald.request();

@@ -71,6 +71,7 @@ pub enum Broken {
 #[derive(Debug)]
 struct Listing {
     purpose: Purpose,
+    request: Window,
     from: Time,
     to: Time,
     pages: u32,
@@ -264,8 +265,13 @@ impl Lister {
         let request = Window::new(start, to).ok()?;
         let id = ListingId(self.next_id);
         self.next_id += 1;
-        self.active.insert(id, Listing { purpose, from, to, pages: 0, seen: HashSet::new(), date: None, cut });
+        self.active.insert(id, Listing { purpose, request, from, to, pages: 0, seen: HashSet::new(), date: None, cut });
         Some((id, request))
+    }
+
+    /// The window that a listing asked for.
+    pub fn window(&self, id: ListingId) -> Option<Window> {
+        self.active.get(&id).map(|l| l.request)
     }
 
     /// What a listing is for.

@@ -222,6 +222,8 @@ pub enum Action {
         id: ListingId,
         /// The page's URL as the service gave it.
         url: String,
+        /// What the listing asked for.
+        window: Window,
     },
     /// Fetch a blob.
     Fetch(FetchOrder),

@@ -169,7 +169,7 @@ impl Trial {
                 self.requests += 1;
                 self.reply_page(id, window, 0);
             }
-            Action::NextPage { id, url } => {
+            Action::NextPage { id, url, .. } => {
                 self.requests += 1;
                 let mut parts = url.split('/').map(|n| n.parse::<i64>().unwrap());
                 let mut time = || Time(parts.next().unwrap());

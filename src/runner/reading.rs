@@ -52,6 +52,7 @@ pub(super) enum End {
 /// One attempt at one blob.
 pub(super) struct Reading<'a> {
     decoder: Decoder,
+    filter: RecordTypes,
     state: State<'a>,
 }
 
@@ -61,6 +62,8 @@ struct State<'a> {
     key: BlobKey,
     held: Held,
     counts: Counts,
+    /// Elements of earlier pages of the blob.
+    base: u64,
     /// Elements before this were delivered by an earlier attempt.
     skip: Option<Part>,
     skipping: bool,
@@ -69,6 +72,7 @@ struct State<'a> {
     print: SipHasher13,
     /// Elements that are complete, from the first.
     complete: u64,
+    broken_page: bool,
     oddities: u64,
     first_oddity: Option<(u64, DeadReason)>,
     /// The reply before was as odd: dead letters are kept this time.
@@ -80,8 +84,10 @@ struct State<'a> {
 impl<'a> Reading<'a> {
     pub(super) fn new(filter: RecordTypes, formatter: &'a Formatter, context: Context<'a>, order: &FetchOrder) -> Self {
         Self {
-            decoder: Decoder::new(filter),
+            decoder: Decoder::new(filter.clone()),
+            filter,
             state: State {
+                base: 0,
                 formatter,
                 context,
                 key: order.entry.key(),
@@ -93,6 +99,7 @@ impl<'a> Reading<'a> {
                 digest: SipHasher24::new(),
                 print: SipHasher13::new(),
                 complete: 0,
+                broken_page: false,
                 oddities: 0,
                 first_oddity: None,
                 accepting: order.confirm.is_some(),
@@ -118,9 +125,27 @@ impl<'a> Reading<'a> {
         (std::mem::take(&mut self.state.held), self.state.part())
     }
 
+    /// The bytes of one page of the blob are at their end and another page follows. False if this page is not whole, so
+    /// that reading on makes no sense.
+    pub(super) fn next_page(&mut self) -> bool {
+        let decoder = std::mem::replace(&mut self.decoder, Decoder::new(self.filter.clone()));
+        let state = &mut self.state;
+        let ending = decoder.finish(&mut |item| state.take(item));
+        state.base = state.complete;
+        if ending.shape == Shape::Array {
+            return true;
+        }
+        state.broken_page = true;
+        false
+    }
+
     /// The blob's bytes are at their end.
     pub(super) fn finish(self) -> (Held, End) {
-        let Self { decoder, mut state } = self;
+        let Self { decoder, mut state, .. } = self;
+        if state.broken_page {
+            let why = "a page of the blob is not whole".to_owned();
+            return (state.held, End::Doubtful { print: None, why });
+        }
         let ending = decoder.finish(&mut |item| state.take(item));
         state.check_part(u64::MAX);
         let end = state.judge(ending.shape);
@@ -131,8 +156,9 @@ impl<'a> Reading<'a> {
 impl State<'_> {
     fn take(&mut self, item: Item<'_>) {
         match item {
-            Item::Wanted { index, raw } => self.wanted(index, raw),
+            Item::Wanted { index, raw } => self.wanted(self.base + index, raw),
             Item::Filtered { index } => {
+                let index = self.base + index;
                 self.check_part(index);
                 self.complete = index + 1;
                 if !self.skipping {
@@ -140,7 +166,7 @@ impl State<'_> {
                     self.counts.filtered += 1;
                 }
             }
-            Item::Dead { index, reason, part, last, raw } => self.dead(index, reason, part, last, raw),
+            Item::Dead { index, reason, part, last, raw } => self.dead(self.base + index, reason, part, last, raw),
         }
     }
 

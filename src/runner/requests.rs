@@ -23,6 +23,8 @@ const BAD_PAGES_MAX: u32 = 3;
 /// The largest blob that is read, in bytes after decompression. Real ones stay below a few megabytes; what exceeds this is
 /// a decompression bomb or an endless body, and becomes a gap.
 const BLOB_BYTES_MAX: u64 = 4 << 30;
+/// The most pages of one blob. None has been seen with more than one.
+const BLOB_PAGES_MAX: u32 = 10_000;
 /// The longest that one blob may take: a body that trickles would otherwise hold its place for ever.
 const BLOB_TIME_MAX: Duration = Duration::from_secs(15 * 60);
 /// The longest that one page may take.
@@ -94,18 +96,19 @@ impl<T: Transport, C: Clock> Session<T, C> {
     pub(super) async fn list(self: Arc<Self>, id: ListingId, window: Window, reports: Reports) {
         let sent = self.clock.now().mono;
         let page = self.client.list(self.content_type, window).await;
-        self.page(id, RequestKind::List, page, sent, &reports).await;
+        self.page(Asked { id, kind: RequestKind::List, window, sent }, page, &reports).await;
     }
 
-    pub(super) async fn next_page(self: Arc<Self>, id: ListingId, url: String, reports: Reports) {
+    pub(super) async fn next_page(self: Arc<Self>, id: ListingId, url: String, window: Window, reports: Reports) {
         let sent = self.clock.now().mono;
         let page = self.client.next_page(&url).await;
-        self.page(id, RequestKind::NextPage, page, sent, &reports).await;
+        self.page(Asked { id, kind: RequestKind::NextPage, window, sent }, page, &reports).await;
     }
 
-    async fn page(&self, id: ListingId, kind: RequestKind, page: Result<Page<T::Body>, Failure>, sent: Duration, reports: &Reports) {
+    async fn page(&self, asked: Asked, page: Result<Page<T::Body>, Failure>, reports: &Reports) {
+        let Asked { id, sent, .. } = asked;
         let read = match page {
-            Ok(page) => match tokio::time::timeout(PAGE_TIME_MAX, self.read_page(id, kind, page, reports)).await {
+            Ok(page) => match tokio::time::timeout(PAGE_TIME_MAX, self.read_page(&asked, page, reports)).await {
                 Ok(read) => read,
                 Err(_) => Err((Fault::Transient { retry_after: None }, "the page did not end in time".to_owned(), None)),
             },
@@ -119,9 +122,10 @@ impl<T: Transport, C: Clock> Session<T, C> {
     }
 
     /// Streams a page: its entries are reported as they come, so that its size does not matter.
-    async fn read_page(&self, id: ListingId, kind: RequestKind, mut page: Page<T::Body>, reports: &Reports) -> Result<(Option<String>, Option<Time>), Broken> {
+    async fn read_page(&self, asked: &Asked, mut page: Page<T::Body>, reports: &Reports) -> Result<(Option<String>, Option<Time>), Broken> {
+        let Asked { id, kind, window, .. } = *asked;
         let mut decoder = Decoder::new(RecordTypes::All);
-        let mut entries = Entries::default();
+        let mut entries = Entries { good: Vec::new(), bad: None, fallback: window.from() };
         let mut bytes = 0;
         while let Some(chunk) = page.body.chunk().await.map_err(|e| parts_of(api::body_failure(kind, e, page.date)))? {
             bytes += chunk.len() as u64;
@@ -187,19 +191,29 @@ impl<T: Transport, C: Clock> Session<T, C> {
         };
         let mut reading = Reading::new(self.filter.clone(), &self.formatter, context, order);
         let mut bytes = 0;
-        while let Some(chunk) = content.body.chunk().await.map_err(|e| parts_of(api::body_failure(RequestKind::Blob, e, date)))? {
-            bytes += chunk.len() as u64;
-            if bytes > BLOB_BYTES_MAX {
-                return Err((Fault::TooLarge, format!("the blob exceeds {BLOB_BYTES_MAX} bytes"), date).into());
-            }
-            reading.push(&chunk);
-            if reading.is_heavy() {
-                let (held, part) = reading.part();
-                let size = held.bytes();
-                if !piece(reports, held, Input::BlobPart { part, bytes: size }).await {
-                    return Ok(());
+        // A blob's answer may name a further page, as a listing's does (`activity-api.md` section 12, row 5).
+        for _ in 0..BLOB_PAGES_MAX {
+            while let Some(chunk) = content.body.chunk().await.map_err(|e| parts_of(api::body_failure(RequestKind::Blob, e, date)))? {
+                bytes += chunk.len() as u64;
+                if bytes > BLOB_BYTES_MAX {
+                    return Err((Fault::TooLarge, format!("the blob exceeds {BLOB_BYTES_MAX} bytes"), date).into());
+                }
+                reading.push(&chunk);
+                if reading.is_heavy() {
+                    let (held, part) = reading.part();
+                    let size = held.bytes();
+                    if !piece(reports, held, Input::BlobPart { part, bytes: size }).await {
+                        return Ok(());
+                    }
                 }
             }
+            match content.next.take() {
+                Some(next) if reading.next_page() => content = self.client.blob(&next).await.map_err(parts_of)?,
+                _ => break,
+            }
+        }
+        if content.next.is_some() {
+            return Err((Fault::TooLarge, format!("the blob has more than {BLOB_PAGES_MAX} pages"), date).into());
         }
         let (held, end) = reading.finish();
         let size = held.bytes();
@@ -245,16 +259,25 @@ fn subscription_failed(failure: Failure) -> Input {
     Input::SubscriptionFailed { fault, detail, date }
 }
 
-#[derive(Default)]
+/// One request of a listing.
+struct Asked {
+    id: ListingId,
+    kind: RequestKind,
+    window: Window,
+    sent: Duration,
+}
+
 struct Entries {
     good: Vec<BlobEntry>,
     bad: Option<String>,
+    /// Stands in for a `contentCreated` that can't be read: the blob is fetched all the same.
+    fallback: Time,
 }
 
 impl Entries {
     fn take(&mut self, item: Item<'_>) {
         match item {
-            Item::Wanted { raw, .. } => match api::read_entry(raw) {
+            Item::Wanted { raw, .. } => match api::read_entry(raw, self.fallback) {
                 Ok(entry) => self.good.push(entry),
                 Err(error) => self.bad = Some(error.to_string()),
             },
