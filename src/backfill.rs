@@ -1,1 +1,292 @@
-//! (to come)
+//! The one-shot run over a range of availability: its place under the state directory, and whether it goes on or starts
+//! afresh.
+//!
+//! A job lives in `<state-dir>/jobs/<name>/`, where `<name>` is the tenant's id, or for several tenants a digest of them:
+//! `lock` (held while it runs, with the process id), `job.json` (what was asked for, and whether it was finished), `store/`
+//! (a store like the poller's) and `dead-letter/`. It never touches the poller's place.
+//!
+//! A run starts afresh unless it is told to resume, or writes to the very file that the interrupted run wrote and finds all
+//! of it still there: to skip silently what a shell's `>` has just cut off would be a loss.
+
+use std::fs::{self, File, OpenOptions};
+use std::hash::Hasher;
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use siphasher::sip::SipHasher13;
+
+use crate::domain::FeedId;
+use crate::sink::OutputMark;
+
+/// The version of `job.json`.
+const VERSION: u32 = 1;
+/// A job file is a few hundred bytes a tenant; what is larger is none.
+const JOB_FILE_MAX: u64 = 1 << 20;
+
+/// What was asked for, in the words of the command line: a run goes on only with the same request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// `--since` as typed.
+    pub since: String,
+    /// `--until` as typed.
+    pub until: Option<String>,
+    /// The feeds with their wanted record types.
+    pub feeds: Vec<(FeedId, String)>,
+    /// The output format and whether it is enveloped: lines of two kinds in one file help nobody.
+    pub format: (String, bool),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct JobFile {
+    version: u32,
+    request: Request,
+    finished: bool,
+}
+
+/// Why a job can't run.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// Another backfill of the same tenants runs.
+    #[error("another backfill of the same tenants is running (process {pid}): wait for it, or use another --state-dir")]
+    Locked {
+        /// Its process id, as it wrote it down.
+        pid: String,
+    },
+    /// The job's directory fails.
+    #[error("{} can't be used: {error}", path.display())]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        error: std::io::Error,
+    },
+    /// The interrupted run was asked for something else.
+    #[error("the interrupted run asked for {before}; resume that, or leave out --resume to start afresh")]
+    Other {
+        /// What it asked for.
+        before: String,
+    },
+    /// There is nothing to resume.
+    #[error("there is no interrupted run to resume in {}: leave out --resume to start afresh", path.display())]
+    Nothing {
+        /// The job's directory.
+        path: PathBuf,
+    },
+}
+
+/// What a run has to do with the one before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start {
+    /// It begins at the beginning; the reason, if a run was interrupted before.
+    Afresh(Option<String>),
+    /// It goes on.
+    Resume,
+}
+
+/// A job, locked.
+#[derive(Debug)]
+pub struct Job {
+    dir: PathBuf,
+    request: Request,
+    before: Option<JobFile>,
+    _lock: File,
+}
+
+impl Job {
+    /// Takes the job of these feeds.
+    ///
+    /// # Errors
+    /// If it is running elsewhere, or its directory can't be used.
+    pub fn take(state_dir: &Path, request: Request) -> Result<Self, JobError> {
+        let dir = state_dir.join("jobs").join(name(&request.feeds));
+        let io = |path: &Path| {
+            let path = path.to_owned();
+            move |error| JobError::Io { path, error }
+        };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(io(&dir))?;
+        let path = dir.join("lock");
+        let mut lock =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(io(&path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => {
+                let mut pid = String::new();
+                // Who holds it is only told if it can be read.
+                let _ = lock.take(32).read_to_string(&mut pid);
+                return Err(JobError::Locked { pid: pid.trim().to_owned() });
+            }
+            Err(fs::TryLockError::Error(error)) => return Err(io(&path)(error)),
+        }
+        lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| writeln!(lock, "{}", std::process::id())).map_err(io(&path))?;
+        let before = read(&dir.join("job.json"));
+        Ok(Self { dir, request, before, _lock: lock })
+    }
+
+    /// Where its store and its dead letters live.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The directory of its store.
+    pub fn store_dir(&self) -> PathBuf {
+        self.dir.join("store")
+    }
+
+    /// True if a run was interrupted before.
+    pub fn is_interrupted(&self) -> bool {
+        self.before.as_ref().is_some_and(|before| !before.finished) && self.store_dir().exists()
+    }
+
+    /// Decides whether to go on. `written` is where the interrupted run's output stood at its last commit, `output` where
+    /// this run's output stands now; nothing for outputs that are no regular files.
+    ///
+    /// # Errors
+    /// If it was told to resume and there is nothing of that kind to go on with.
+    pub fn decide(&self, resume: bool, written: Option<OutputMark>, output: Option<OutputMark>) -> Result<Start, JobError> {
+        let Some(before) = self.before.as_ref().filter(|_| self.is_interrupted()) else {
+            return if resume { Err(JobError::Nothing { path: self.dir.clone() }) } else { Ok(Start::Afresh(None)) };
+        };
+        if before.request != self.request {
+            let before = before.request.describe();
+            return if resume {
+                Err(JobError::Other { before })
+            } else {
+                Ok(Start::Afresh(Some(format!("the interrupted run asked for something else ({before})"))))
+            };
+        }
+        let same_file = matches!((written, output), (Some(w), Some(o)) if (w.device, w.inode) == (o.device, o.inode));
+        let whole = matches!((written, output), (Some(w), Some(o)) if o.length >= w.length);
+        Ok(match (resume, same_file, whole) {
+            (_, true, true) => Start::Resume,
+            (_, true, false) => Start::Afresh(Some("the output file has lost what the interrupted run wrote".into())),
+            (true, false, _) => Start::Resume,
+            (false, false, _) => Start::Afresh(Some("this is another output than the interrupted run's (see --resume)".into())),
+        })
+    }
+
+    /// Writes down what is about to be done. Afresh, the store of the run before is removed first.
+    ///
+    /// # Errors
+    /// If the directory can't be written.
+    pub fn begin(&mut self, start: &Start) -> Result<(), JobError> {
+        let store = self.store_dir();
+        if matches!(start, Start::Afresh(_)) && store.exists() {
+            fs::remove_dir_all(&store).map_err(|error| JobError::Io { path: store, error })?;
+        }
+        self.save(false)
+    }
+
+    /// Writes down that everything was done: the next run starts afresh.
+    ///
+    /// # Errors
+    /// If the directory can't be written.
+    pub fn finish(&mut self) -> Result<(), JobError> {
+        self.save(true)
+    }
+
+    fn save(&mut self, finished: bool) -> Result<(), JobError> {
+        let file = JobFile { version: VERSION, request: self.request.clone(), finished };
+        let path = self.dir.join("job.json");
+        let write = || -> std::io::Result<()> {
+            let text = serde_json::to_vec_pretty(&file)?;
+            let draft = self.dir.join("job.json.new");
+            let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+            out.write_all(&text)?;
+            out.sync_all()?;
+            fs::rename(&draft, &path)?;
+            File::open(&self.dir)?.sync_all()
+        };
+        write().map_err(|error| JobError::Io { path: path.clone(), error })?;
+        self.before = Some(file);
+        Ok(())
+    }
+}
+
+impl Request {
+    /// For a person.
+    pub fn describe(&self) -> String {
+        let until = self.until.as_ref().map(|u| format!(" --until {u}")).unwrap_or_default();
+        let filters: Vec<_> = self.feeds.iter().map(|(_, filter)| filter.as_str()).collect();
+        format!("--since {}{until} --record-types {} --format {}", self.since, filters.join(" / "), self.format.0)
+    }
+}
+
+/// A job file that can't be read is as good as none: the run starts afresh, which loses nothing.
+fn read(path: &Path) -> Option<JobFile> {
+    let mut text = Vec::new();
+    File::open(path).ok()?.take(JOB_FILE_MAX).read_to_end(&mut text).ok()?;
+    serde_json::from_slice::<JobFile>(&text).ok().filter(|job| job.version == VERSION)
+}
+
+fn name(feeds: &[(FeedId, String)]) -> String {
+    let mut tenants: Vec<_> = feeds.iter().map(|(feed, _)| feed.tenant.as_str()).collect();
+    tenants.sort_unstable();
+    tenants.dedup();
+    if let [only] = tenants[..] {
+        return only.to_owned();
+    }
+    let mut hasher = SipHasher13::new();
+    tenants.iter().for_each(|tenant| hasher.write(tenant.as_bytes()));
+    format!("tenants-{}-{:016x}", tenants.len(), hasher.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ContentType;
+
+    fn request(since: &str) -> Request {
+        let feed = FeedId { tenant: "11111111-0000-4000-8000-000000000001".parse().unwrap(), content_type: ContentType::AuditGeneral };
+        Request { since: since.into(), until: None, feeds: vec![(feed, "28".into())], format: ("raw".into(), false) }
+    }
+
+    fn mark(inode: u64, length: u64) -> Option<OutputMark> {
+        Some(OutputMark { device: 1, inode, length })
+    }
+
+    fn interrupted(dir: &Path) -> Job {
+        let mut job = Job::take(dir, request("24h")).unwrap();
+        job.begin(&Start::Afresh(None)).unwrap();
+        fs::create_dir_all(job.store_dir()).unwrap();
+        job
+    }
+
+    #[test]
+    fn goes_on_only_where_nothing_is_lost_by_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let job = interrupted(dir.path());
+        let afresh = |start: Result<Start, JobError>| matches!(start, Ok(Start::Afresh(Some(_))));
+        assert_eq!(job.decide(false, mark(7, 100), mark(7, 100)).unwrap(), Start::Resume);
+        assert_eq!(job.decide(false, mark(7, 100), mark(7, 150)).unwrap(), Start::Resume);
+        assert!(afresh(job.decide(false, mark(7, 100), mark(7, 0))));
+        assert!(afresh(job.decide(true, mark(7, 100), mark(7, 99))));
+        assert!(afresh(job.decide(false, mark(7, 100), mark(8, 500))));
+        assert!(afresh(job.decide(false, None, None)));
+        assert_eq!(job.decide(true, None, None).unwrap(), Start::Resume);
+        assert_eq!(job.decide(true, mark(7, 100), None).unwrap(), Start::Resume);
+    }
+
+    #[test]
+    fn one_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let _job = interrupted(dir.path());
+        let error = Job::take(dir.path(), request("24h")).unwrap_err();
+        assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
+    }
+
+    #[test]
+    fn resume_wants_the_same_request_and_an_interrupted_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = Job::take(dir.path(), request("24h")).unwrap().decide(true, None, None).unwrap_err();
+        assert!(error.to_string().contains("no interrupted run"), "{error}");
+        drop(interrupted(dir.path()));
+        let error = Job::take(dir.path(), request("48h")).unwrap().decide(true, None, None).unwrap_err();
+        assert!(error.to_string().contains("--since 24h"), "{error}");
+        let mut job = interrupted(dir.path());
+        job.finish().unwrap();
+        assert_eq!(job.decide(false, mark(1, 1), mark(1, 1)).unwrap(), Start::Afresh(None));
+    }
+}

@@ -120,6 +120,11 @@ pub struct Totals {
 }
 
 impl Totals {
+    /// True if nothing is missing and nothing went to the dead letter.
+    pub fn is_whole(&self) -> bool {
+        self.gaps.is_empty() && self.dead_letters == 0
+    }
+
     fn add(&mut self, written: Written) {
         self.blobs += written.blobs;
         self.counts.add(&written.counts);

@@ -1,8 +1,15 @@
 //! `backfill`: one range of time, once.
 
-use super::Exit;
+use super::collect::{Collected, Collection, collect, jobs, transport};
 use super::flags::{Everything, SettingFlags};
-use crate::config::When;
+use super::poll::open_stdout;
+use super::{Context, Exit, opened};
+use crate::backfill::{Job, JobError, Request, Start};
+use crate::config::{Settings, When};
+use crate::domain::{Counts, FeedId, GapReason, Time};
+use crate::feed::{Moment, Plan};
+use crate::sink::{DEAD_LETTER_LIMIT, DeadLetters, Delivery};
+use crate::store::{SledStore, Store};
 
 /// How it can end.
 pub const EXITS: &[Exit] = &[
@@ -18,6 +25,9 @@ pub const EXITS: &[Exit] = &[
     Exit::Terminated,
 ];
 
+/// While a poller works on the same state, both share the tenant's quota.
+const SHARE_BESIDE_POLLER: f64 = 0.5;
+
 /// The arguments of `backfill`.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -25,7 +35,8 @@ pub const EXITS: &[Exit] = &[
         says what was delivered and what is missing.\n\n\
         The range is about when content became available, not about when its events happened: an event can become available hours or days \
         after it happened. A backfill has a place of its own under the state directory; it never moves a poller's, and runs beside one.\n\n\
-        It starts afresh unless --resume is given, or stdout is the file that an interrupted run wrote and still has all of it."
+        It starts afresh unless --resume is given, or stdout is the file that an interrupted run wrote and still has all of it.\n\n\
+        A blob that can't be read is tried ten times within about four minutes and then is a gap (exit code 3)."
 )]
 pub struct BackfillArgs {
     /// Begin here: a duration before now (24h; 7d for all that the service keeps), a date (2026-03-01), or RFC 3339 (UTC without a zone)
@@ -44,4 +55,170 @@ pub struct BackfillArgs {
 
 fn parse_when(text: &str) -> Result<When, String> {
     text.parse().map_err(|error: crate::domain::InvalidValue| error.to_string())
+}
+
+fn moment(when: When) -> Moment {
+    match when {
+        When::Retention => Moment::Retention,
+        When::Ago(span) => Moment::Ago(span),
+        When::At(time) => Moment::At(time),
+    }
+}
+
+/// Runs it.
+pub fn run(args: &BackfillArgs, context: &Context) -> Exit {
+    let (settings, console) = (&context.settings, &context.console);
+    let mut output = match open_stdout(context) {
+        Ok(output) => output,
+        Err(exit) => return exit,
+    };
+    let failed = |error: &dyn std::fmt::Display, exit| {
+        console.error(&error.to_string());
+        exit
+    };
+    let job = match Job::take(&settings.state_dir, request(args, settings)) {
+        Ok(job) => job,
+        Err(error @ JobError::Locked { .. }) => return failed(&error, Exit::Locked),
+        Err(error) => return failed(&error, Exit::Failed),
+    };
+    let (mut job, start, mut store) = match start(args, job, output.mark(), context) {
+        Ok(started) => started,
+        Err(exit) => return exit,
+    };
+    match &start {
+        Start::Resume => console.report("going on where the interrupted run stopped"),
+        Start::Afresh(Some(why)) => console.report(&format!("starting afresh: {why}")),
+        Start::Afresh(None) => {}
+    }
+    let beside = SledStore::is_locked(&settings.state_dir);
+    let share = if beside { SHARE_BESIDE_POLLER } else { 1.0 };
+    if beside {
+        console.report("a poller is working on this state directory: taking half of the request rate");
+    }
+    let plan = Plan::Range { from: moment(args.since), to: args.until.map_or(Moment::Ago(std::time::Duration::ZERO), moment) };
+    let transport = match transport() {
+        Ok(transport) => transport,
+        Err(error) => return failed(&error, Exit::Failed),
+    };
+    let jobs = match jobs(settings, &transport, &mut store, share, |_| plan) {
+        Ok(jobs) => jobs,
+        Err(error) => return failed(&error, Exit::Failed),
+    };
+    let sink = Delivery::new(output, DeadLetters::new(job.dir(), DEAD_LETTER_LIMIT));
+    let collection = Collection { settings, console, jobs, one_shot: true, watches_stdout: true };
+    let collected = collect(collection, sink, store);
+    if matches!(collected.exit, Exit::Done | Exit::Gaps)
+        && let Err(error) = job.finish()
+    {
+        tracing::warn!(event = "job_not_closed", "everything was done, but that could not be written down: {error}");
+    }
+    console.report(&summary(&collected, settings, &job));
+    collected.exit
+}
+
+fn request(args: &BackfillArgs, settings: &Settings) -> Request {
+    let feeds = settings.tenants.iter().flat_map(|tenant| {
+        let feed = |content_type| FeedId { tenant: tenant.tenant_id.clone(), content_type };
+        tenant.content_types.iter().map(move |c| (feed(*c), tenant.record_types.to_string()))
+    });
+    Request {
+        since: args.since.to_string(),
+        until: args.until.map(|until| until.to_string()),
+        feeds: feeds.collect(),
+        format: (settings.format.to_string(), settings.envelope),
+    }
+}
+
+/// Decides whether to go on, and opens the job's store accordingly.
+fn start(
+    args: &BackfillArgs,
+    mut job: Job,
+    output: Option<crate::sink::OutputMark>,
+    context: &Context,
+) -> Result<(Job, Start, SledStore), Exit> {
+    let failed = |error: &dyn std::fmt::Display, exit| {
+        context.console.error(&error.to_string());
+        exit
+    };
+    let mut store = None;
+    let mut written = None;
+    if job.is_interrupted() {
+        let mut open = opened::store(&job.store_dir(), &context.console)?;
+        let feeds = context.settings.tenants.iter().flat_map(|t| t.content_types.iter().map(|c| (t.tenant_id.clone(), *c)));
+        for (tenant, content_type) in feeds {
+            let restored = open.restore(&FeedId { tenant, content_type }).map_err(|e| failed(&e, Exit::Failed))?;
+            // The output is one for all feeds: the last commit of any of them tells how far it was written.
+            written = written.into_iter().chain(restored.mark).max_by_key(|mark| mark.length);
+        }
+        store = Some(open);
+    }
+    let start = job.decide(args.resume, written, output).map_err(|error| failed(&error, Exit::Usage))?;
+    if let Start::Afresh(_) = start
+        && let Some(open) = store.take()
+    {
+        open.close().map_err(|e| failed(&e, Exit::Failed))?;
+    }
+    job.begin(&start).map_err(|error| failed(&error, Exit::Failed))?;
+    let store = match store {
+        Some(store) => store,
+        None => opened::store(&job.store_dir(), &context.console)?,
+    };
+    Ok((job, start, store))
+}
+
+/// The ledger of the run.
+fn summary(collected: &Collected, settings: &Settings, job: &Job) -> String {
+    let mut lines = Vec::new();
+    let complete = matches!(collected.exit, Exit::Done | Exit::Gaps);
+    let mut missing = false;
+    for (feed, outcome) in &collected.run.outcomes {
+        let (status, totals) = (&outcome.status, &outcome.totals);
+        let name = settings.name_of(&feed.tenant);
+        lines.push(format!("{name} {}", feed.content_type));
+        let begin = outcome.begin.map_or("an unknown time".to_owned(), |t| t.to_string());
+        let end = if status.end == Time::MAX { "an unknown time".to_owned() } else { status.end.to_string() };
+        lines.push(format!("  content that became available from {begin} to {end}"));
+        lines.push(match totals.event_times {
+            Some((first, last)) => format!("  its events were recorded from {first} to {last} (events can become available days later)"),
+            None => "  no event was delivered in this run".to_owned(),
+        });
+        let balance = status.balance;
+        lines.push(format!(
+            "  blobs: {} listed = {} done + {} gaps + {} pending{}",
+            balance.listed,
+            balance.done,
+            balance.gaps,
+            balance.pending,
+            reasons(outcome.totals.gaps.values().map(|gap| gap.reason))
+        ));
+        let Counts { read, delivered, filtered, duplicate, dead_lettered } = totals.counts;
+        lines.push(format!(
+            "  records: {read} read = {delivered} delivered + {filtered} filtered + {duplicate} duplicate + {dead_lettered} dead-lettered"
+        ));
+        for gap in totals.gaps.values() {
+            missing = true;
+            lines.push(format!("  gap {}: {} from {} to {} {}", gap.id, gap.reason, gap.from, gap.to, gap.detail));
+        }
+        if totals.dead_letters > 0 {
+            missing = true;
+            let file = job.dir().join("dead-letter").join(format!("{}.ndjson", feed.tenant));
+            lines.push(format!("  {} dead letters in {} (`defender-feed decode` reads them)", totals.dead_letters, file.display()));
+        }
+    }
+    lines.push(match (complete, missing) {
+        (true, false) => "complete: nothing is missing".to_owned(),
+        (true, true) => "done, but not everything could be had".to_owned(),
+        (false, _) => "not complete: to go on, run the same command with --resume and append to the same output (>>)".to_owned(),
+    });
+    lines.join("\n")
+}
+
+fn reasons(gaps: impl Iterator<Item = GapReason>) -> String {
+    let mut counts = std::collections::BTreeMap::new();
+    gaps.for_each(|reason| *counts.entry(reason).or_insert(0u32) += 1);
+    if counts.is_empty() {
+        return String::new();
+    }
+    let parts: Vec<_> = counts.into_iter().map(|(reason, n)| format!("{n} {reason}")).collect();
+    format!(" ({})", parts.join(", "))
 }

@@ -1,7 +1,11 @@
-//! `poll`: the long-lived poller.
+//! `poll`: the long-lived poller, and its one-shot form `--once`.
 
-use super::Exit;
+use super::collect::{Collection, collect, jobs, transport};
 use super::flags::{Everything, SettingFlags};
+use super::{Context, Exit, opened};
+use crate::config::TenantSettings;
+use crate::feed::Plan;
+use crate::sink::{DEAD_LETTER_LIMIT, DeadLetters, Delivery, Output, stdout};
 
 /// How it can end.
 pub const EXITS: &[Exit] = &[
@@ -24,7 +28,9 @@ pub const EXITS: &[Exit] = &[
         line to stdout, and remember what was delivered.\n\n\
         The first start begins with everything that the service still keeps (seven days). SIGTERM or SIGINT finishes what is in hand and \
         ends with 0 within five seconds; a second signal ends at once. A tenant that fails is tried again and holds up no other. The codes \
-        1, 3, 130 and 143 come from --once only."
+        1, 3, 130 and 143 come from --once only, 1 also if the state can't be written.\n\n\
+        --once lists up to the service's now, goes once more over all that it keeps for blobs that were listed late, tries an unreadable \
+        blob ten times within about four minutes, and ends."
 )]
 pub struct PollArgs {
     /// Collect what is available now and end
@@ -33,4 +39,50 @@ pub struct PollArgs {
     /// The settings given as flags.
     #[command(flatten)]
     pub settings: SettingFlags<Everything>,
+}
+
+/// Runs it.
+pub fn run(args: &PollArgs, context: &Context) -> Exit {
+    let output = match open_stdout(context) {
+        Ok(output) => output,
+        Err(exit) => return exit,
+    };
+    let mut store = match opened::store(&context.settings.state_dir, &context.console) {
+        Ok(store) => store,
+        Err(exit) => return exit,
+    };
+    let once = args.once;
+    let plan = |tenant: &TenantSettings| match once {
+        true => Plan::Once,
+        false => Plan::Follow { poll_interval: tenant.poll_interval, look_back: tenant.look_back },
+    };
+    let jobs = transport()
+        .map_err(|error| error.to_string())
+        .and_then(|transport| jobs(&context.settings, &transport, &mut store, 1.0, plan).map_err(|error| error.to_string()));
+    let jobs = match jobs {
+        Ok(jobs) => jobs,
+        Err(error) => {
+            context.console.error(&error);
+            return Exit::Failed;
+        }
+    };
+    let sink = Delivery::new(output, DeadLetters::new(&context.settings.state_dir, DEAD_LETTER_LIMIT));
+    let collection =
+        Collection { settings: &context.settings, console: &context.console, jobs, one_shot: once, watches_stdout: true };
+    collect(collection, sink, store).exit
+}
+
+/// Standard output, with a torn last line ended.
+pub(super) fn open_stdout(context: &Context) -> Result<Output, Exit> {
+    let healed = stdout().and_then(|mut output| output.heal().map(|healed| (output, healed)));
+    match healed {
+        Ok((output, healed)) => {
+            tracing::debug!(event = "output_opened", ?healed);
+            Ok(output)
+        }
+        Err(error) => {
+            context.console.error(&error.to_string());
+            Err(Exit::OutputClosed)
+        }
+    }
 }

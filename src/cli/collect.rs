@@ -1,0 +1,264 @@
+//! What `poll`, `backfill` and `demo` have in common: from settings to running feeds, signals, and the exit code.
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Semaphore, watch};
+
+use super::Exit;
+use crate::api::{ApiSettings, Client};
+use crate::auth::{Credentials, TokenSource};
+use crate::config::{Settings, SubscriptionMode, TenantSettings};
+use crate::domain::{FeedId, Refusal};
+use crate::feed::{FeedSettings, Finish, Mode, Plan};
+use crate::format::Formatter;
+use crate::poll::{RunEnd, run};
+use crate::runner::{BLOBS_AT_ONCE, Board, FeedEnd, FeedJob, Halt, Order, Shared, SystemClock, Writer};
+use crate::sink::{Sink, watch_hangup};
+use crate::store::{Store, StoreError};
+use crate::telemetry::Console;
+use crate::wire::{HttpSettings, HttpTransport, WireError};
+
+/// After the feeds have ended, the store may take this long to close.
+const CLOSE_MAX: Duration = Duration::from_secs(2);
+/// Two threads: one can wait for a lock or a page of the disk while the other serves the sockets.
+const WORKERS: usize = 2;
+
+/// A process that is about to collect.
+pub(super) struct Collection<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) console: &'a Console,
+    pub(super) jobs: Vec<FeedJob<HttpTransport>>,
+    /// Ends by itself when everything is done.
+    pub(super) one_shot: bool,
+    /// Watches standard output for a reader that goes away.
+    pub(super) watches_stdout: bool,
+}
+
+/// How a collection ended.
+pub(super) struct Collected {
+    pub(super) run: RunEnd,
+    pub(super) exit: Exit,
+    pub(super) signal: Option<Exit>,
+}
+
+/// The way to Microsoft, shared by all tenants.
+pub(super) fn transport() -> Result<HttpTransport, WireError> {
+    HttpTransport::new(HttpSettings::default())
+}
+
+/// The API client of one tenant.
+pub(super) fn client(tenant: &TenantSettings, transport: &HttpTransport) -> Client<HttpTransport> {
+    let secret = tenant.secret.clone();
+    let credentials = Credentials {
+        tenant: tenant.tenant_id.clone(),
+        client_id: tenant.client_id.clone(),
+        secret: Box::new(move || secret.read()),
+        login_url: tenant.login_url.clone(),
+        scope: tenant.scope.clone(),
+    };
+    let tokens = TokenSource::new(transport.clone(), credentials);
+    let api = ApiSettings {
+        api_url: tenant.api_url.clone(),
+        tenant: tenant.tenant_id.clone(),
+        publisher: tenant.publisher_id.to_string(),
+    };
+    Client::new(transport.clone(), api, tokens)
+}
+
+/// One job for each content type of each tenant. `share` scales the request rate, `plan` says what to do.
+pub(super) fn jobs(
+    settings: &Settings,
+    transport: &HttpTransport,
+    store: &mut impl Store,
+    share: f64,
+    plan: impl Fn(&TenantSettings) -> Plan,
+) -> Result<Vec<FeedJob<HttpTransport>>, StoreError> {
+    let mut jobs = Vec::new();
+    for tenant in &settings.tenants {
+        // The quota is the tenant's: its content types share it.
+        let types = u32::try_from(tenant.content_types.len()).unwrap_or(1).max(1);
+        let per_minute = (f64::from(tenant.requests_per_minute) * share) as u32 / types;
+        for &content_type in &tenant.content_types {
+            let feed = FeedId { tenant: tenant.tenant_id.clone(), content_type };
+            let memory = store.restore(&feed)?.into();
+            jobs.push(FeedJob {
+                settings: FeedSettings {
+                    seed: seed(&feed),
+                    feed,
+                    plan: plan(tenant),
+                    filter: tenant.record_types.to_string(),
+                    subscription: match tenant.subscription {
+                        SubscriptionMode::Auto => Mode::Auto,
+                        SubscriptionMode::Require => Mode::Require,
+                    },
+                    per_minute: per_minute.max(1),
+                    width: tenant.concurrency.map(|n| n as usize),
+                    not_before: tenant.not_before,
+                },
+                memory,
+                client: client(tenant, transport),
+                tenant_name: Some(tenant.name.clone()).filter(|name| name != tenant.tenant_id.as_str()),
+                labels: tenant.labels.clone(),
+                filter: tenant.record_types.clone(),
+                formatter: Formatter::new(settings.format, settings.envelope),
+            });
+        }
+    }
+    Ok(jobs)
+}
+
+/// Differs between feeds and between runs, so that pollers do not act in step.
+fn seed(feed: &FeedId) -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(feed)
+}
+
+/// Runs a collection to its end.
+pub(super) fn collect<S: Sink, T: Store>(collection: Collection<'_>, sink: S, store: T) -> Collected {
+    let failed = |exit| Collected { run: RunEnd { outcomes: Vec::new(), halt: None }, exit, signal: None };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            collection.console.error(&format!("the runtime can't start: {error}"));
+            return failed(Exit::Failed);
+        }
+    };
+    let (writer, thread) = match Writer::spawn(sink, store) {
+        Ok(spawned) => spawned,
+        Err(error) => {
+            collection.console.error(&format!("the writer can't start: {error}"));
+            return failed(Exit::Failed);
+        }
+    };
+    let (order, _) = watch::channel(Order::Run);
+    let _watch = collection.watches_stdout.then(|| {
+        let order = order.clone();
+        watch_hangup(std::io::stdout(), move || {
+            let text = "nobody reads standard output any more: nothing unwritten was committed; start again with its reader running";
+            order.send_if_modified(|now| {
+                let first = !matches!(now, Order::Halt(_));
+                if first {
+                    *now = Order::Halt(Halt::Output(text.to_owned()));
+                }
+                first
+            });
+        })
+    });
+    let Collection { console, jobs, one_shot, .. } = collection;
+    let (run_end, signal) = runtime.block_on(async {
+        let seen = Arc::new(OnceLock::new());
+        let caught = tokio::spawn(signals(order.clone(), seen.clone()));
+        let shared = Shared {
+            clock: SystemClock::new(),
+            writer,
+            order,
+            budget: Arc::new(Semaphore::new(BLOBS_AT_ONCE)),
+            board: Arc::new(Board::default()),
+        };
+        let end = run(jobs, shared, !one_shot).await;
+        caught.abort();
+        (end, seen.get().copied())
+    });
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    let closing = Instant::now();
+    while !thread.is_finished() && closing.elapsed() < CLOSE_MAX {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    if thread.is_finished()
+        && let Ok(Err(error)) = thread.join()
+    {
+        tracing::error!(event = "store_close_failed", "the store did not close cleanly, which costs nothing but a check at the next start: {error}");
+    }
+    let exit = exit_of(&run_end, signal, one_shot, console);
+    Collected { run: run_end, exit, signal }
+}
+
+/// The first signal asks to stop; the second ends the process at once.
+async fn signals(order: watch::Sender<Order>, seen: Arc<OnceLock<Exit>>) {
+    let (mut interrupt, mut terminate) = match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+        (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
+        (Err(error), _) | (_, Err(error)) => {
+            tracing::warn!(event = "signals_unavailable", "signals can't be handled, an end comes without a last commit: {error}");
+            return;
+        }
+    };
+    let mut next = async || {
+        tokio::select! {
+            _ = interrupt.recv() => Exit::Interrupted,
+            _ = terminate.recv() => Exit::Terminated,
+        }
+    };
+    let first = next().await;
+    seen.get_or_init(|| first);
+    tracing::info!(event = "stopping", "told to stop: finishing and committing what is in hand; a second signal ends at once");
+    order.send_if_modified(|now| {
+        let running = *now == Order::Run;
+        if running {
+            *now = Order::Stop;
+        }
+        running
+    });
+    let second = next().await;
+    std::process::exit(i32::from(second.code()));
+}
+
+/// The exit code of a run, and the words that go with it.
+fn exit_of(end: &RunEnd, signal: Option<Exit>, one_shot: bool, console: &Console) -> Exit {
+    match &end.halt {
+        Some(Halt::Output(text)) => {
+            console.error(text);
+            return Exit::OutputClosed;
+        }
+        Some(Halt::State(text)) => {
+            console.error(text);
+            return Exit::Failed;
+        }
+        Some(Halt::Refused(text)) => {
+            console.error(&format!("refused before anything worked: {text}. `defender-feed check` looks closer"));
+            return Exit::Refused;
+        }
+        None => {}
+    }
+    let mut exits = Vec::new();
+    for (feed, outcome) in &end.outcomes {
+        let exit = match &outcome.end {
+            FeedEnd::Finished(Finish::Complete) if outcome.totals.is_whole() => Exit::Done,
+            FeedEnd::Finished(Finish::Complete) => Exit::Gaps,
+            FeedEnd::Finished(Finish::Stopped) => Exit::Done,
+            FeedEnd::Finished(Finish::Refused { refusal, detail }) => {
+                console.error(&refused(feed, *refusal, detail));
+                Exit::Refused
+            }
+            FeedEnd::Finished(Finish::Unreachable { detail }) => {
+                console.error(&format!("{feed}: gave up: {detail}. What was delivered is committed; run it again to go on"));
+                Exit::Failed
+            }
+            FeedEnd::Finished(Finish::SubscriptionMissing) => {
+                console.error(&format!(
+                    "{feed}: there is no enabled subscription and --subscription require forbids to start one: run `defender-feed subscriptions start`"
+                ));
+                Exit::Failed
+            }
+            FeedEnd::Hurried => {
+                tracing::warn!(event = "hurried", %feed, "the last batch could not be committed in time: it is delivered again at the next start");
+                Exit::Done
+            }
+            FeedEnd::Halted(_) => Exit::Failed,
+        };
+        exits.push(exit);
+    }
+    // Refused means that nothing can be done before a person acts; if other tenants worked, the whole has failed in part.
+    let refused = exits.iter().filter(|e| **e == Exit::Refused).count();
+    let exits = exits.iter().map(|e| if *e == Exit::Refused && refused < exits.len() { Exit::Failed } else { *e });
+    let worst = exits.fold(Exit::Done, Exit::worst);
+    match signal {
+        Some(signal) if one_shot => worst.worst(signal),
+        _ => worst,
+    }
+}
+
+fn refused(feed: &FeedId, refusal: Refusal, detail: &str) -> String {
+    format!("{feed}: Microsoft refuses: {detail}. {}. `defender-feed check` looks closer", refusal.advice())
+}
