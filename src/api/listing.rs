@@ -179,6 +179,6 @@ mod tests {
         assert_eq!(read(&" ".repeat(ENTRY_LIMIT + 1)), Err(EntryError::TooLarge(ENTRY_LIMIT + 1)));
         assert!(read(&"[".repeat(ENTRY_LIMIT)).is_err());
         let deep = format!("{{\"x\":{}{}}}", "[".repeat(30_000), "]".repeat(30_000));
-        assert!(matches!(read(&deep), Err(EntryError::NotAnObject(_))));
+        assert!(matches!(read(&deep), Err(EntryError::NoUri(_))));
     }
 }

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use url::{Host, Url, form_urlencoded};
 
 use super::cause::{self, Hints};
-use super::{Body, Headers, LARGEST_CHUNK, Method, Reply, Request, Transport, WireError, WireErrorKind};
+use super::{Body, LARGEST_CHUNK, Method, Reply, Request, Transport, WireError, WireErrorKind};
 
 /// Name resolution, TCP, proxy and TLS together. A host that takes longer is down or behind a firewall that drops.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -58,6 +58,8 @@ fn what_the_service_names_is_sent_as_it_stands() {
         (format!("{host}{FEED}/audit/a?b=PublisherIdentifier"), format!("{host}{FEED}/audit/a?b=PublisherIdentifier&{publisher}")),
         (format!("HTTPS://Manage.Office.COM:443{FEED}/audit/a"), format!("{host}{FEED}/audit/a?{publisher}")),
         (format!("{host}/API/V1/{tenant}/Activity/Feed/audit/a"), format!("{host}/API/V1/{tenant}/Activity/Feed/audit/a?{publisher}")),
+        // The parser maps full-width letters and the ideographic full stop to the host that is sent to.
+        (format!("https://ｍanage。office.com{FEED}/audit/a"), format!("{host}{FEED}/audit/a?{publisher}")),
         (format!(" {host}{FEED}/audit/a "), format!("{host}{FEED}/audit/a?{publisher}")),
         (format!("{FEED}/subscriptions/content?nextPage=1"), format!("{host}{FEED}/subscriptions/content?nextPage=1&{publisher}")),
         ("subscriptions/content?nextPage=1".into(), format!("{host}{FEED}/subscriptions/content?nextPage=1&{publisher}")),
@@ -117,9 +119,9 @@ fn no_trick_leads_the_token_astray() {
         (format!("https://[::ffff:127.0.0.1]{feed}/a"), host("[::ffff:7f00:1]")),
         (format!("https://169.254.169.254{feed}/a"), host("169.254.169.254")),
         (format!("https://localhost{feed}/a"), host("localhost")),
-        // Cyrillic a and e; a full stop that maps to one but a letter that does not.
-        (format!("https://mаnage.office.com{feed}/a"), host("xn--mnage-3ve.office.com")),
-        (format!("https://manage.officе.com{feed}/a"), host("manage.xn--offic-3of.com")),
+        // Cyrillic letters that look like a and e.
+        (format!("https://mаnage.office.com{feed}/a"), host("xn--mnage-4ve.office.com")),
+        (format!("https://manage.officе.com{feed}/a"), host("manage.xn--offic-3we.com")),
         (format!("https://manage.office.com%2eevil.example{feed}/a"), host("manage.office.com.evil.example")),
         (format!("//evil.example{feed}/a"), host("evil.example")),
         (format!("///evil.example{feed}/a"), host("evil.example")),
