@@ -13,6 +13,7 @@ use std::hash::Hasher;
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
@@ -24,6 +25,8 @@ use crate::sink::OutputMark;
 const VERSION: u32 = 1;
 /// A job file is a few hundred bytes a tenant; what is larger is none.
 const JOB_FILE_MAX: u64 = 1 << 20;
+/// A process that was killed can hold its lock until the kernel has torn it down.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What was asked for, in the words of the command line: a run goes on only with the same request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,15 +113,19 @@ impl Job {
         let path = dir.join("lock");
         let mut lock =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(io(&path))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => {
-                let mut pid = String::new();
-                // Who holds it is only told if it can be read.
-                let _ = lock.take(32).read_to_string(&mut pid);
-                return Err(JobError::Locked { pid: pid.trim().to_owned() });
+        let since = Instant::now();
+        loop {
+            match lock.try_lock() {
+                Ok(()) => break,
+                Err(fs::TryLockError::WouldBlock) if since.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(50)),
+                Err(fs::TryLockError::WouldBlock) => {
+                    let mut pid = String::new();
+                    // Who holds it is only told if it can be read.
+                    let _ = lock.take(32).read_to_string(&mut pid);
+                    return Err(JobError::Locked { pid: pid.trim().to_owned() });
+                }
+                Err(fs::TryLockError::Error(error)) => return Err(io(&path)(error)),
             }
-            Err(fs::TryLockError::Error(error)) => return Err(io(&path)(error)),
         }
         lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| writeln!(lock, "{}", std::process::id())).map_err(io(&path))?;
         let before = read(&dir.join("job.json"));

@@ -7,12 +7,14 @@
 
 pub mod backfill;
 pub mod check;
+mod collect;
 pub mod completions;
 pub mod decode;
 pub mod demo;
 pub mod exit;
 pub mod flags;
 pub mod man;
+mod opened;
 pub mod poll;
 pub mod simulate;
 pub mod state;
@@ -189,19 +191,14 @@ fn log(settings: &Settings, command: &Command) -> Log {
 /// The commands that take settings.
 fn dispatch(command: Command, context: Context) -> Exit {
     match command {
-        // ---- THE ONE STUB: each of these becomes `Command::X(args) => x::run(args, context)` in the second phase. ----
-        Command::Poll(_)
-        | Command::Backfill(_)
-        | Command::Decode(_)
-        | Command::Demo(_)
-        | Command::Simulate(_)
-        | Command::Check(_)
-        | Command::Subscriptions(_)
-        | Command::State(_) => {
+        Command::Poll(args) => poll::run(&args, &context),
+        Command::Backfill(args) => backfill::run(&args, &context),
+        Command::Demo(args) => demo::run(&args, &context),
+        Command::Simulate(args) => simulate::run(&args, &context),
+        Command::Decode(_) | Command::Check(_) | Command::Subscriptions(_) | Command::State(_) => {
             context.console.error("not built yet");
             Exit::Failed
         }
-        // ---- end of the stub ----
         Command::Completions(args) => completions::run(&args),
         Command::Man => man::run(),
     }

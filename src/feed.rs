@@ -741,6 +741,7 @@ impl Feed {
         let server = self.server(now);
         Status {
             server,
+            begin: self.begin,
             floor: self.floor,
             frontier: self.lister.as_ref().and_then(Lister::frontier),
             live_from: self.lister.as_ref().and_then(Lister::live_from),

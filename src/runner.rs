@@ -26,7 +26,7 @@ use self::notices::Herald;
 use self::reading::Held;
 use self::requests::{Report, Session};
 use crate::api::Client;
-use crate::domain::{Counts, GapId, RecordTypes};
+use crate::domain::{Counts, Gap, GapId, RecordTypes, Time};
 use crate::feed::{Action, BatchId, Feed, FeedSettings, Finish, Input, Memory, Status};
 use crate::format::Formatter;
 use crate::sink::{Batch, DeadLetter};
@@ -115,8 +115,10 @@ pub struct Totals {
     pub lines: u64,
     /// Dead letters kept.
     pub dead_letters: u64,
-    /// Gaps that stand, by name, with their reason.
-    pub gaps: BTreeMap<GapId, crate::domain::Gap>,
+    /// Gaps that stand, by name.
+    pub gaps: BTreeMap<GapId, Gap>,
+    /// The earliest and the latest `CreationTime` of the delivered records.
+    pub event_times: Option<(Time, Time)>,
 }
 
 impl Totals {
@@ -367,6 +369,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         }
         self.open.line_count += held.line_count;
         self.open.dead.append(&mut held.dead);
+        self.totals.event_times = reading::cover(self.totals.event_times, held.times);
         self.tell(input);
         // The request may have been dropped meanwhile; its piece is in all the same.
         let _ = taken.send(());

@@ -1,5 +1,7 @@
 //! `backfill`: one range of time, once.
 
+use tokio::sync::watch;
+
 use super::collect::{Collected, Collection, collect, jobs, transport};
 use super::flags::{Everything, SettingFlags};
 use super::poll::open_stdout;
@@ -8,6 +10,7 @@ use crate::backfill::{Job, JobError, Request, Start};
 use crate::config::{Settings, When};
 use crate::domain::{Counts, FeedId, GapReason, Time};
 use crate::feed::{Moment, Plan};
+use crate::runner::Order;
 use crate::sink::{DEAD_LETTER_LIMIT, DeadLetters, Delivery};
 use crate::store::{SledStore, Store};
 
@@ -105,7 +108,8 @@ pub fn run(args: &BackfillArgs, context: &Context) -> Exit {
         Err(error) => return failed(&error, Exit::Failed),
     };
     let sink = Delivery::new(output, DeadLetters::new(job.dir(), DEAD_LETTER_LIMIT));
-    let collection = Collection { settings, console, jobs, one_shot: true, watches_stdout: true };
+    let (order, _) = watch::channel(Order::Run);
+    let collection = Collection { console, jobs, one_shot: true, watches_stdout: true, quiet_close: false, order };
     let collected = collect(collection, sink, store);
     if matches!(collected.exit, Exit::Done | Exit::Gaps)
         && let Err(error) = job.finish()
@@ -175,9 +179,12 @@ fn summary(collected: &Collected, settings: &Settings, job: &Job) -> String {
         let (status, totals) = (&outcome.status, &outcome.totals);
         let name = settings.name_of(&feed.tenant);
         lines.push(format!("{name} {}", feed.content_type));
-        let begin = outcome.begin.map_or("an unknown time".to_owned(), |t| t.to_string());
-        let end = if status.end == Time::MAX { "an unknown time".to_owned() } else { status.end.to_string() };
-        lines.push(format!("  content that became available from {begin} to {end}"));
+        // The range is settled by the service's clock at first contact.
+        lines.push(if status.end == Time::MAX {
+            "  the service was not reached".to_owned()
+        } else {
+            format!("  content that became available from {} to {}", status.begin, status.end)
+        });
         lines.push(match totals.event_times {
             Some((first, last)) => format!("  its events were recorded from {first} to {last} (events can become available days later)"),
             None => "  no event was delivered in this run".to_owned(),

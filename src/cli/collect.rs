@@ -27,13 +27,16 @@ const WORKERS: usize = 2;
 
 /// A process that is about to collect.
 pub(super) struct Collection<'a> {
-    pub(super) settings: &'a Settings,
     pub(super) console: &'a Console,
     pub(super) jobs: Vec<FeedJob<HttpTransport>>,
     /// Ends by itself when everything is done.
     pub(super) one_shot: bool,
     /// Watches standard output for a reader that goes away.
     pub(super) watches_stdout: bool,
+    /// A reader that goes away is no news.
+    pub(super) quiet_close: bool,
+    /// What the process wants of its feeds.
+    pub(super) order: watch::Sender<Order>,
 }
 
 /// How a collection ended.
@@ -132,9 +135,8 @@ pub(super) fn collect<S: Sink, T: Store>(collection: Collection<'_>, sink: S, st
             return failed(Exit::Failed);
         }
     };
-    let (order, _) = watch::channel(Order::Run);
     let _watch = collection.watches_stdout.then(|| {
-        let order = order.clone();
+        let order = collection.order.clone();
         watch_hangup(std::io::stdout(), move || {
             let text = "nobody reads standard output any more: nothing unwritten was committed; start again with its reader running";
             order.send_if_modified(|now| {
@@ -146,7 +148,7 @@ pub(super) fn collect<S: Sink, T: Store>(collection: Collection<'_>, sink: S, st
             });
         })
     });
-    let Collection { console, jobs, one_shot, .. } = collection;
+    let Collection { console, jobs, one_shot, quiet_close, order, .. } = collection;
     let (run_end, signal) = runtime.block_on(async {
         let seen = Arc::new(OnceLock::new());
         let caught = tokio::spawn(signals(order.clone(), seen.clone()));
@@ -171,7 +173,7 @@ pub(super) fn collect<S: Sink, T: Store>(collection: Collection<'_>, sink: S, st
     {
         tracing::error!(event = "store_close_failed", "the store did not close cleanly, which costs nothing but a check at the next start: {error}");
     }
-    let exit = exit_of(&run_end, signal, one_shot, console);
+    let exit = exit_of(&run_end, signal, one_shot, (!quiet_close).then_some(console), console);
     Collected { run: run_end, exit, signal }
 }
 
@@ -205,10 +207,12 @@ async fn signals(order: watch::Sender<Order>, seen: Arc<OnceLock<Exit>>) {
 }
 
 /// The exit code of a run, and the words that go with it.
-fn exit_of(end: &RunEnd, signal: Option<Exit>, one_shot: bool, console: &Console) -> Exit {
+fn exit_of(end: &RunEnd, signal: Option<Exit>, one_shot: bool, on_close: Option<&Console>, console: &Console) -> Exit {
     match &end.halt {
         Some(Halt::Output(text)) => {
-            console.error(text);
+            if let Some(console) = on_close {
+                console.error(text);
+            }
             return Exit::OutputClosed;
         }
         Some(Halt::State(text)) => {

@@ -1,10 +1,13 @@
 //! `poll`: the long-lived poller, and its one-shot form `--once`.
 
+use tokio::sync::watch;
+
 use super::collect::{Collection, collect, jobs, transport};
 use super::flags::{Everything, SettingFlags};
 use super::{Context, Exit, opened};
 use crate::config::TenantSettings;
 use crate::feed::Plan;
+use crate::runner::Order;
 use crate::sink::{DEAD_LETTER_LIMIT, DeadLetters, Delivery, Output, stdout};
 
 /// How it can end.
@@ -56,10 +59,10 @@ pub fn run(args: &PollArgs, context: &Context) -> Exit {
         true => Plan::Once,
         false => Plan::Follow { poll_interval: tenant.poll_interval, look_back: tenant.look_back },
     };
-    let jobs = transport()
+    let prepared = transport()
         .map_err(|error| error.to_string())
         .and_then(|transport| jobs(&context.settings, &transport, &mut store, 1.0, plan).map_err(|error| error.to_string()));
-    let jobs = match jobs {
+    let jobs = match prepared {
         Ok(jobs) => jobs,
         Err(error) => {
             context.console.error(&error);
@@ -67,8 +70,9 @@ pub fn run(args: &PollArgs, context: &Context) -> Exit {
         }
     };
     let sink = Delivery::new(output, DeadLetters::new(&context.settings.state_dir, DEAD_LETTER_LIMIT));
+    let (order, _) = watch::channel(Order::Run);
     let collection =
-        Collection { settings: &context.settings, console: &context.console, jobs, one_shot: once, watches_stdout: true };
+        Collection { console: &context.console, jobs, one_shot: once, watches_stdout: true, quiet_close: false, order };
     collect(collection, sink, store).exit
 }
 

@@ -374,6 +374,8 @@ pub enum Notice {
 pub struct Status {
     /// The service's time.
     pub server: Time,
+    /// Nothing before this is asked for.
+    pub begin: Time,
     /// Everything listed before is done or in a gap.
     pub floor: Time,
     /// The first moment not yet listed.

@@ -7,11 +7,13 @@
 
 use std::hash::Hasher;
 
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use siphasher::sip::SipHasher13;
 use siphasher::sip128::{Hasher128, SipHasher24};
 
 use crate::decode::{DeadReason, Decoder, Item, Shape};
-use crate::domain::{BlobKey, Counts, Part, RecordTypes};
+use crate::domain::{BlobKey, Counts, Part, RecordTypes, Time};
 use crate::feed::FetchOrder;
 use crate::format::{Context, Formatter};
 use crate::sink::DeadLetter;
@@ -26,6 +28,29 @@ pub(super) struct Held {
     pub(super) line_count: u64,
     pub(super) dead: Vec<DeadLetter>,
     dead_bytes: usize,
+    /// The earliest and the latest `CreationTime` of its records.
+    pub(super) times: Option<(Time, Time)>,
+}
+
+/// The span that covers both.
+pub(super) fn cover(a: Option<(Time, Time)>, b: Option<(Time, Time)>) -> Option<(Time, Time)> {
+    match (a, b) {
+        (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
+        (one, other) => one.or(other),
+    }
+}
+
+/// The one field that is read of every delivered record, for the closing summary.
+#[derive(Deserialize)]
+struct Creation<'a> {
+    #[serde(rename = "CreationTime", borrow, default)]
+    time: Option<&'a RawValue>,
+}
+
+/// When the record was made, if it says so in the usual way.
+fn creation_time(raw: &[u8]) -> Option<Time> {
+    let creation: Creation<'_> = serde_json::from_slice(raw).ok()?;
+    Time::parse(creation.time?.get().trim_matches('"'))
 }
 
 impl Held {
@@ -189,6 +214,7 @@ impl State<'_> {
         self.context.index = index;
         self.formatter.line(&self.context, raw, &mut self.held.lines);
         self.held.line_count += 1;
+        self.held.times = cover(self.held.times, creation_time(raw).map(|t| (t, t)));
     }
 
     fn dead(&mut self, index: u64, reason: DeadReason, part: u32, last: bool, raw: &[u8]) {
