@@ -105,7 +105,7 @@ pub enum Item<'a> {
         index: u64,
         /// Why they are no record. The same in all parts of an element.
         reason: DeadReason,
-        /// The how-manieth part of the element this is, from 0.
+        /// Which part of the element this is, from 0.
         part: u32,
         /// True in the element's last part.
         last: bool,

@@ -9,6 +9,8 @@ use super::skip::{blank_end, is_blank, trim_end};
 use super::{DeadReason, Ending, Item, Shape};
 use crate::domain::RecordTypes;
 
+mod resync;
+
 /// The limits of a decoder, in bytes. Tests use small ones.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
@@ -143,6 +145,7 @@ impl Framer {
     fn start<F: FnMut(Item<'_>)>(&mut self, chunk: &[u8], pos: usize, seen: usize, each: &mut F) -> usize {
         if chunk[pos] == BYTE_ORDER_MARK[seen] {
             self.place = if seen + 1 == BYTE_ORDER_MARK.len() { Place::Top } else { Place::Start(seen + 1) };
+            self.passed(&chunk[pos..pos + 1]);
             return pos + 1;
         }
         self.no_mark(seen, each);
@@ -276,51 +279,6 @@ impl Framer {
             }
             return reach;
         }
-    }
-
-    /// In a sequence, when an element has just turned out to be broken at `bad`: if a line that it must leave alone has already begun
-    /// within it, ends it there and says where to go on.
-    fn look_back<F: FnMut(Item<'_>)>(&mut self, chunk: &[u8], from: usize, bad: usize, each: &mut F) -> Option<usize> {
-        let lines = self.lines.as_mut()?;
-        lines.finder = Finder::new(lines.element);
-        if self.scanner.earlier() + (bad - from) > self.limits.element {
-            // Its bytes are already out; only lines from here on can be spared.
-            return None;
-        }
-        if self.restart_within_held(each) {
-            return Some(from);
-        }
-        let (found, indent) = self.lines.as_mut()?.finder.find(&chunk[from..bad])?;
-        Some(self.cut_at_line(chunk, from, from + found, indent, DeadReason::InvalidSyntax, each))
-    }
-
-    /// If such a line begins in the bytes held, ends the element there and decodes the rest of these bytes anew.
-    fn restart_within_held<F: FnMut(Item<'_>)>(&mut self, each: &mut F) -> bool {
-        let Some(lines) = &mut self.lines else { return false };
-        lines.finder = Finder::new(lines.element);
-        let Some((found, indent)) = lines.finder.find(self.held.bytes()) else { return false };
-        let again = self.held.split_off(found);
-        self.cut_at_line(&[], 0, 0, indent, DeadReason::InvalidSyntax, each);
-        // Nothing is held when these bytes come again, so this never goes deeper than one level.
-        self.push(&again, each);
-        true
-    }
-
-    /// Ends a broken element before the line whose bracket stands at `end`.
-    fn cut_at_line<F: FnMut(Item<'_>)>(
-        &mut self,
-        chunk: &[u8],
-        from: usize,
-        end: usize,
-        indent: usize,
-        fault: DeadReason,
-        each: &mut F,
-    ) -> usize {
-        self.complete(&chunk[from..end], Some(fault), each);
-        if let Some(lines) = &mut self.lines {
-            lines.line = Line { indent, is_blank: true };
-        }
-        end
     }
 
     /// The element goes on in the next chunk.

@@ -225,14 +225,10 @@ impl Reference<'_> {
         }
     }
 
-    /// The bytes of the line before `pos`, up to it. Byte order marks don't count.
-    fn line_before(&self, pos: usize) -> Vec<u8> {
+    /// The bytes of the line before `pos`, up to it.
+    fn line_before(&self, pos: usize) -> &[u8] {
         let start = self.bytes[..pos].iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
-        let mut line = self.bytes[start..pos].to_vec();
-        while line.starts_with(b"\xEF\xBB\xBF") {
-            line.drain(..3);
-        }
-        line
+        &self.bytes[start..pos]
     }
 
     fn indent(&self, pos: usize) -> usize {
