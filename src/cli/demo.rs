@@ -10,13 +10,13 @@ pub const EXITS: &[Exit] =
 /// The seed that is used if none is given: any would do, the same one each time makes two people see the same.
 const SEED: u64 = 1;
 
+/// What it does, for the long help.
+pub const ABOUT: &str = "Show the poller at work on a simulated tenant: it starts one in this process and collects from it. Events go to stdout, \
+        a short summary to stderr at the end. It needs no tenant, no credentials and no network, and keeps nothing. It ends quietly if its \
+        reader goes away.";
+
 /// The arguments of `demo`.
 #[derive(Debug, clap::Args)]
-#[command(
-    long_about = "Show the poller at work on a simulated tenant: it starts one in this process and collects from it. Events go to stdout, \
-        a short summary to stderr at the end. It needs no tenant, no credentials and no network, and keeps nothing. It ends quietly if its \
-        reader goes away."
-)]
 pub struct DemoArgs {
     /// End after this many events [default: go on until interrupted]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]

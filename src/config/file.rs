@@ -25,7 +25,7 @@ pub(super) struct FileConfig {
     pub(super) top: Layer,
     /// The `[[tenant]]` tables.
     pub(super) tenants: Vec<TenantTable>,
-    /// True if a file could not be read or is no TOML: what is missing may stand in there.
+    /// True if a file could not be read, is no TOML, or has tenants in a form that is none: what is missing may stand in there.
     pub(super) broken: bool,
 }
 
@@ -151,6 +151,7 @@ impl Reader<'_> {
     fn tenants(&mut self, value: &Spanned<DeValue<'_>>, place: &Place, config: &mut FileConfig) {
         const WANTED: &str = "tenants are written as [[tenant]] tables, with two brackets";
         let Some(array) = value.get_ref().as_array() else {
+            config.broken = true;
             return self.problems.add(place.clone(), WANTED);
         };
         for (i, element) in array.iter().enumerate() {
@@ -161,7 +162,10 @@ impl Reader<'_> {
                     let tenant = self.tenant(table, place);
                     config.tenants.push(tenant);
                 }
-                None => self.problems.add(place, WANTED),
+                None => {
+                    config.broken = true;
+                    self.problems.add(place, WANTED);
+                }
             }
         }
     }
