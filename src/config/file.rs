@@ -66,7 +66,7 @@ pub(super) fn read(path: &Path, directory: &Path, place: &Place, problems: &mut 
     }
     for file in files {
         match read_text(&directory.join(&file)) {
-            Ok(text) => Reader { text: &text, file: &file, directory, problems }.read(&mut config),
+            Ok(text) => Reader::new(&text, &file, directory, problems).read(&mut config),
             Err(error) => {
                 problems.add(place.clone(), format!("{} can't be read: {error}", file.display()));
                 config.broken = true;
@@ -109,12 +109,20 @@ fn read_text(path: &Path) -> io::Result<String> {
 /// The walk through one file.
 struct Reader<'a> {
     text: &'a str,
+    /// Where each line begins.
+    lines: Vec<usize>,
     file: &'a Path,
     directory: &'a Path,
     problems: &'a mut Problems,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(text: &'a str, file: &'a Path, directory: &'a Path, problems: &'a mut Problems) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let lines = std::iter::once(0).chain(ends.map(|(end, _)| end + 1)).collect();
+        Self { text, lines, file, directory, problems }
+    }
+
     fn read(mut self, config: &mut FileConfig) {
         let table = match DeTable::parse(self.text) {
             Ok(table) => table.into_inner(),
@@ -266,7 +274,7 @@ impl Reader<'_> {
     }
 
     fn line_of(&self, offset: usize) -> usize {
-        self.text.as_bytes()[..self.boundary(offset)].iter().filter(|b| **b == b'\n').count() + 1
+        self.lines.partition_point(|start| *start <= offset)
     }
 
     fn boundary(&self, offset: usize) -> usize {
