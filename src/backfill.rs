@@ -127,7 +127,10 @@ impl Job {
                 Err(fs::TryLockError::Error(error)) => return Err(io(&path)(error)),
             }
         }
-        lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| writeln!(lock, "{}", std::process::id())).map_err(io(&path))?;
+        lock.set_len(0)
+            .and_then(|()| lock.rewind())
+            .and_then(|()| writeln!(lock, "{}", std::process::id()))
+            .map_err(io(&path))?;
         let before = read(&dir.join("job.json"));
         Ok(Self { dir, request, before, _lock: lock })
     }
@@ -246,7 +249,8 @@ mod tests {
     use crate::domain::ContentType;
 
     fn request(since: &str) -> Request {
-        let feed = FeedId { tenant: "11111111-0000-4000-8000-000000000001".parse().unwrap(), content_type: ContentType::AuditGeneral };
+        let feed =
+            FeedId { tenant: "11111111-0000-4000-8000-000000000001".parse().unwrap(), content_type: ContentType::AuditGeneral };
         Request { since: since.into(), until: None, feeds: vec![(feed, "28".into())], format: ("raw".into(), false) }
     }
 

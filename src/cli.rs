@@ -61,28 +61,28 @@ pub struct Cli {
 #[allow(clippy::large_enum_variant, reason = "one value in the life of the process")]
 pub enum Command {
     /// Collect without end and keep the place
-    #[command(after_long_help = exit::table(poll::EXITS))]
+    #[command(long_about = poll::ABOUT, after_long_help = exit::table(poll::EXITS))]
     Poll(poll::PollArgs),
     /// Collect one range of time and end
-    #[command(after_long_help = exit::table(backfill::EXITS))]
+    #[command(long_about = backfill::ABOUT, after_long_help = exit::table(backfill::EXITS))]
     Backfill(backfill::BackfillArgs),
     /// Turn blobs from files or stdin into events
-    #[command(after_long_help = exit::table(decode::EXITS))]
+    #[command(long_about = decode::ABOUT, after_long_help = exit::table(decode::EXITS))]
     Decode(decode::DecodeArgs),
     /// Show the poller at work on a simulated tenant
-    #[command(after_long_help = exit::table(demo::EXITS))]
+    #[command(long_about = demo::ABOUT, after_long_help = exit::table(demo::EXITS))]
     Demo(demo::DemoArgs),
     /// Serve a simulated tenant on this machine
-    #[command(after_long_help = exit::table(simulate::EXITS))]
+    #[command(long_about = simulate::ABOUT, after_long_help = exit::table(simulate::EXITS))]
     Simulate(simulate::SimulateArgs),
     /// Find out what keeps a tenant from being collected
-    #[command(after_long_help = exit::table(check::EXITS))]
+    #[command(long_about = check::ABOUT, after_long_help = exit::table(check::EXITS))]
     Check(check::CheckArgs),
     /// List, start or stop the subscriptions of a tenant
-    #[command(after_long_help = exit::table(subscriptions::EXITS))]
+    #[command(long_about = subscriptions::ABOUT, after_long_help = exit::table(subscriptions::EXITS))]
     Subscriptions(subscriptions::SubscriptionsArgs),
     /// Show and verify what was collected and what is missing
-    #[command(after_long_help = exit::table(state::EXITS))]
+    #[command(long_about = state::ABOUT, after_long_help = exit::table(state::EXITS))]
     State(state::StateArgs),
     /// Print completions for a shell
     #[command(after_long_help = exit::table(completions::EXITS))]

@@ -48,3 +48,6 @@ pub use secret::SecretSource;
 pub use settings::{Settings, SubscriptionMode, TenantSettings};
 pub use table::{setting, settings};
 pub use when::{When, parse_when};
+
+#[cfg(test)]
+mod tests;

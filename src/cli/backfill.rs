@@ -31,16 +31,16 @@ pub const EXITS: &[Exit] = &[
 /// While a poller works on the same state, both share the tenant's quota.
 const SHARE_BESIDE_POLLER: f64 = 0.5;
 
-/// The arguments of `backfill`.
-#[derive(Debug, clap::Args)]
-#[command(
-    long_about = "Collect one range of time and end: everything that became available within it goes to stdout, and the closing summary \
+/// What it does, for the long help.
+pub const ABOUT: &str = "Collect one range of time and end: everything that became available within it goes to stdout, and the closing summary \
         says what was delivered and what is missing.\n\n\
         The range is about when content became available, not about when its events happened: an event can become available hours or days \
         after it happened. A backfill has a place of its own under the state directory; it never moves a poller's, and runs beside one.\n\n\
         It starts afresh unless --resume is given, or stdout is the file that an interrupted run wrote and still has all of it.\n\n\
-        A blob that can't be read is tried ten times within about four minutes and then is a gap (exit code 3)."
-)]
+        A blob that can't be read is tried ten times within about four minutes and then is a gap (exit code 3).";
+
+/// The arguments of `backfill`.
+#[derive(Debug, clap::Args)]
 pub struct BackfillArgs {
     /// Begin here: a duration before now (24h; 7d for all that the service keeps), a date (2026-03-01), or RFC 3339 (UTC without a zone)
     #[arg(long, value_name = "TIME", value_parser = parse_when)]
@@ -71,7 +71,7 @@ fn moment(when: When) -> Moment {
 /// Runs it.
 pub fn run(args: &BackfillArgs, context: &Context) -> Exit {
     let (settings, console) = (&context.settings, &context.console);
-    let mut output = match open_stdout(context) {
+    let output = match open_stdout(context) {
         Ok(output) => output,
         Err(exit) => return exit,
     };
@@ -186,7 +186,9 @@ fn summary(collected: &Collected, settings: &Settings, job: &Job) -> String {
             format!("  content that became available from {} to {}", status.begin, status.end)
         });
         lines.push(match totals.event_times {
-            Some((first, last)) => format!("  its events were recorded from {first} to {last} (events can become available days later)"),
+            Some((first, last)) => {
+                format!("  its events were recorded from {first} to {last} (events can become available days later)")
+            }
             None => "  no event was delivered in this run".to_owned(),
         });
         let balance = status.balance;
@@ -209,7 +211,11 @@ fn summary(collected: &Collected, settings: &Settings, job: &Job) -> String {
         if totals.dead_letters > 0 {
             missing = true;
             let file = job.dir().join("dead-letter").join(format!("{}.ndjson", feed.tenant));
-            lines.push(format!("  {} dead letters in {} (`defender-feed decode` reads them)", totals.dead_letters, file.display()));
+            lines.push(format!(
+                "  {} dead letters in {} (`defender-feed decode` reads them)",
+                totals.dead_letters,
+                file.display()
+            ));
         }
     }
     lines.push(match (complete, missing) {

@@ -16,13 +16,13 @@ pub const EXITS: &[Exit] = &[
     Exit::Terminated,
 ];
 
+/// What it does, for the long help.
+pub const ABOUT: &str = "Find out what keeps a tenant from being collected: settings, network, clock, token and its roles, subscription, first \
+        listing, state and output, in this order, for each tenant. It names the cause and the next step, and changes nothing: it starts no \
+        subscription.";
+
 /// The arguments of `check`.
 #[derive(Debug, clap::Args)]
-#[command(
-    long_about = "Find out what keeps a tenant from being collected: settings, network, clock, token and its roles, subscription, first \
-        listing, state and output, in this order, for each tenant. It names the cause and the next step, and changes nothing: it starts no \
-        subscription."
-)]
 pub struct CheckArgs {
     /// The settings given as flags.
     #[command(flatten)]

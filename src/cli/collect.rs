@@ -43,7 +43,6 @@ pub(super) struct Collection<'a> {
 pub(super) struct Collected {
     pub(super) run: RunEnd,
     pub(super) exit: Exit,
-    pub(super) signal: Option<Exit>,
 }
 
 /// The way to Microsoft, shared by all tenants.
@@ -120,7 +119,7 @@ fn seed(feed: &FeedId) -> u64 {
 
 /// Runs a collection to its end.
 pub(super) fn collect<S: Sink, T: Store>(collection: Collection<'_>, sink: S, store: T) -> Collected {
-    let failed = |exit| Collected { run: RunEnd { outcomes: Vec::new(), halt: None }, exit, signal: None };
+    let failed = |exit| Collected { run: RunEnd { outcomes: Vec::new(), halt: None }, exit };
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -138,7 +137,8 @@ pub(super) fn collect<S: Sink, T: Store>(collection: Collection<'_>, sink: S, st
     let _watch = collection.watches_stdout.then(|| {
         let order = collection.order.clone();
         watch_hangup(std::io::stdout(), move || {
-            let text = "nobody reads standard output any more: nothing unwritten was committed; start again with its reader running";
+            let text =
+                "nobody reads standard output any more: nothing unwritten was committed; start again with its reader running";
             order.send_if_modified(|now| {
                 let first = !matches!(now, Order::Halt(_));
                 if first {
@@ -171,10 +171,13 @@ pub(super) fn collect<S: Sink, T: Store>(collection: Collection<'_>, sink: S, st
     if thread.is_finished()
         && let Ok(Err(error)) = thread.join()
     {
-        tracing::error!(event = "store_close_failed", "the store did not close cleanly, which costs nothing but a check at the next start: {error}");
+        tracing::error!(
+            event = "store_close_failed",
+            "the store did not close cleanly, which costs nothing but a check at the next start: {error}"
+        );
     }
     let exit = exit_of(&run_end, signal, one_shot, (!quiet_close).then_some(console), console);
-    Collected { run: run_end, exit, signal }
+    Collected { run: run_end, exit }
 }
 
 /// The first signal asks to stop; the second ends the process at once.
@@ -182,7 +185,10 @@ async fn signals(order: watch::Sender<Order>, seen: Arc<OnceLock<Exit>>) {
     let (mut interrupt, mut terminate) = match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
         (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
         (Err(error), _) | (_, Err(error)) => {
-            tracing::warn!(event = "signals_unavailable", "signals can't be handled, an end comes without a last commit: {error}");
+            tracing::warn!(
+                event = "signals_unavailable",
+                "signals can't be handled, an end comes without a last commit: {error}"
+            );
             return;
         }
     };

@@ -37,7 +37,7 @@ mod tests {
     fn every_shell_learns_every_command() {
         for shell in Shell::value_variants() {
             let script = String::from_utf8(script(*shell)).unwrap();
-            for word in ["backfill", "subscriptions", "verify", "requests-per-minute", "gcc-high"] {
+            for word in ["backfill", "subscriptions", "verify", "requests-per-minute"] {
                 assert!(script.contains(word), "{shell}: {word}");
             }
         }

@@ -16,8 +16,8 @@ use crate::config::{Cloud, SecretSource, Settings, SubscriptionMode, TenantSetti
 use crate::domain::{ContentType, RecordType, TenantId, Time};
 use crate::feed::Plan;
 use crate::runner::Order;
-use crate::sink::{Batch, DEAD_LETTER_LIMIT, DeadLetters, Delivery, Receipt, Sink, SinkError};
 use crate::simulator::{Front, Service, ServiceConfig, SimClock};
+use crate::sink::{Batch, DEAD_LETTER_LIMIT, DeadLetters, Delivery, Receipt, Sink, SinkError};
 
 /// How it can end.
 pub const EXITS: &[Exit] =
@@ -32,13 +32,13 @@ const BLOBS_PER_HOUR: u32 = 360;
 /// How far back the tenant's content goes.
 const HISTORY: Duration = Duration::from_secs(6 * 3600);
 
+/// What it does, for the long help.
+pub const ABOUT: &str = "Show the poller at work on a simulated tenant: it starts one in this process and collects from it. Events go to stdout, \
+        a short summary to stderr at the end. It needs no tenant, no credentials and no network, and keeps nothing. It ends quietly if its \
+        reader goes away.";
+
 /// The arguments of `demo`.
 #[derive(Debug, clap::Args)]
-#[command(
-    long_about = "Show the poller at work on a simulated tenant: it starts one in this process and collects from it. Events go to stdout, \
-        a short summary to stderr at the end. It needs no tenant, no credentials and no network, and keeps nothing. It ends quietly if its \
-        reader goes away."
-)]
 pub struct DemoArgs {
     /// End after this many events
     #[arg(long, value_name = "N", default_value_t = EVENTS, value_parser = clap::value_parser!(u64).range(1..))]
@@ -87,7 +87,10 @@ pub fn run(args: &DemoArgs, context: &Context) -> Exit {
         Err(exit) => return exit,
     };
     let plan = |tenant: &TenantSettings| Plan::Follow { poll_interval: tenant.poll_interval, look_back: tenant.look_back };
-    let jobs = match transport().map_err(|e| e.to_string()).and_then(|t| jobs(&settings, &t, &mut store, 1.0, plan).map_err(|e| e.to_string())) {
+    let jobs = match transport()
+        .map_err(|e| e.to_string())
+        .and_then(|t| jobs(&settings, &t, &mut store, 1.0, plan).map_err(|e| e.to_string()))
+    {
         Ok(jobs) => jobs,
         Err(error) => return failed(&error),
     };
@@ -120,7 +123,8 @@ fn tenant(seed: u64) -> ServiceConfig {
 /// The settings of a process that collects from the simulated tenant.
 fn settings(given: &Settings, state: &std::path::Path, url: &str) -> Result<Settings, String> {
     let origin = url::Url::parse(url).map_err(|error| error.to_string())?;
-    let tenant_id: TenantId = crate::simulator::config::DEFAULT_TENANT.parse().map_err(|e: crate::domain::InvalidValue| e.to_string())?;
+    let tenant_id: TenantId =
+        crate::simulator::config::DEFAULT_TENANT.parse().map_err(|e: crate::domain::InvalidValue| e.to_string())?;
     let secret = state.join("made-up-secret");
     write_secret(&secret).map_err(|error| error.to_string())?;
     let tenant = TenantSettings {

@@ -1,10 +1,13 @@
 //! `man`: one manual page for all commands.
 
+use std::collections::BTreeSet;
 use std::io;
 
+use clap::{Arg, Args};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
+use super::flags::{Everything, SettingFlags};
 use super::{Exit, backfill, check, command, completions, decode, demo, poll, simulate, state, stdout, subscriptions};
 
 /// How it can end.
@@ -49,33 +52,65 @@ fn page() -> io::Result<Vec<u8>> {
             codes(&mut page, exits)?;
         }
     }
+    all_settings(&mut page)?;
+    heading(&mut page, "VERSION")?;
     let mut roff = Roff::default();
-    roff.control("SH", ["VERSION"]);
     roff.text([roman(env!("CARGO_PKG_VERSION"))]);
     roff.to_writer(&mut page)?;
     Ok(page)
 }
 
-/// A command and the commands inside it. The parts that every page has become parts of this section.
+/// A command and the commands inside it. Settings are described once, below.
 fn section(page: &mut Vec<u8>, command: &clap::Command, name: &str) -> io::Result<()> {
-    let mut roff = Roff::default();
-    roff.control("SH", [name]);
-    roff.to_writer(page)?;
-    // What every command takes is described at the top of the page.
-    let own = command.clone().bin_name(name).disable_help_flag(true).mut_args(|arg| {
-        let everywhere = arg.get_help_heading() == Some(crate::config::Group::Global.heading());
-        if everywhere { arg.hide(true) } else { arg }
+    heading(page, name)?;
+    let headings: BTreeSet<&str> =
+        command.get_arguments().filter(|arg| is_setting(arg)).filter_map(Arg::get_help_heading).collect();
+    let own = command.clone().bin_name(name).mut_args(|arg| {
+        let elsewhere = is_setting(&arg) || arg.get_id() == "help";
+        arg.hide(elsewhere)
     });
     let man = Man::new(own);
-    let mut parts = Vec::new();
-    man.render_description_section(&mut parts)?;
-    man.render_synopsis_section(&mut parts)?;
-    man.render_options_section(&mut parts)?;
-    let parts = String::from_utf8_lossy(&parts).replace("\n.SH ", "\n.SS ");
-    page.extend_from_slice(parts.strip_prefix(".SH ").map(|rest| format!(".SS {rest}")).unwrap_or(parts).as_bytes());
+    parts(page, |parts| {
+        man.render_description_section(parts)?;
+        man.render_synopsis_section(parts)?;
+        man.render_options_section(parts)
+    })?;
+    if !headings.is_empty() {
+        let mut roff = Roff::default();
+        let list: Vec<String> = headings.iter().map(|heading| heading.to_uppercase()).collect();
+        roff.control("SS", ["SETTINGS"]);
+        roff.text([roman(format!("Those under {}.", list.join(", ")))]);
+        roff.to_writer(page)?;
+    }
     for inner in command.get_subcommands() {
         section(page, inner, &format!("{name} {}", inner.get_name()))?;
     }
+    Ok(())
+}
+
+fn is_setting(arg: &Arg) -> bool {
+    crate::config::setting(arg.get_id().as_str()).is_some()
+}
+
+/// All settings of commands, by heading.
+fn all_settings(page: &mut Vec<u8>) -> io::Result<()> {
+    heading(page, "SETTINGS")?;
+    let command = SettingFlags::<Everything>::augment_args(clap::Command::new("settings").disable_help_flag(true));
+    parts(page, |parts| Man::new(command).render_options_section(parts))
+}
+
+fn heading(page: &mut Vec<u8>, text: &str) -> io::Result<()> {
+    let mut roff = Roff::default();
+    roff.control("SH", [text]);
+    roff.to_writer(page)
+}
+
+/// What would be sections of a page become parts of a section.
+fn parts(page: &mut Vec<u8>, render: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> io::Result<()> {
+    let mut parts = vec![b'\n'];
+    render(&mut parts)?;
+    let parts = String::from_utf8_lossy(&parts).replace("\n.SH ", "\n.SS ");
+    page.extend_from_slice(parts.trim_start_matches('\n').as_bytes());
     Ok(())
 }
 

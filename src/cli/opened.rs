@@ -49,7 +49,11 @@ fn tell(report: &OpenReport) {
         ),
     }
     for path in &report.set_aside {
-        tracing::warn!(event = "state_file_set_aside", "an unfinished file of an interrupted start was moved to {}", path.display());
+        tracing::warn!(
+            event = "state_file_set_aside",
+            "an unfinished file of an interrupted start was moved to {}",
+            path.display()
+        );
     }
     for warning in &report.warnings {
         tracing::warn!(event = "state_doubtful", "{warning}");

@@ -24,17 +24,17 @@ pub const EXITS: &[Exit] = &[
     Exit::Terminated,
 ];
 
-/// The arguments of `poll`.
-#[derive(Debug, clap::Args)]
-#[command(
-    long_about = "Collect without end and keep the place: list each feed once an interval, fetch what is new, write one event per \
+/// What it does, for the long help.
+pub const ABOUT: &str = "Collect without end and keep the place: list each feed once an interval, fetch what is new, write one event per \
         line to stdout, and remember what was delivered.\n\n\
         The first start begins with everything that the service still keeps (seven days). SIGTERM or SIGINT finishes what is in hand and \
         ends with 0 within five seconds; a second signal ends at once. A tenant that fails is tried again and holds up no other. The codes \
         1, 3, 130 and 143 come from --once only, 1 also if the state can't be written.\n\n\
         --once lists up to the service's now, goes once more over all that it keeps for blobs that were listed late, tries an unreadable \
-        blob ten times within about four minutes, and ends."
-)]
+        blob ten times within about four minutes, and ends.";
+
+/// The arguments of `poll`.
+#[derive(Debug, clap::Args)]
 pub struct PollArgs {
     /// Collect what is available now and end
     #[arg(long)]

@@ -12,14 +12,14 @@ use crate::simulator::{Front, Service, SimClock, SimulateOptions};
 /// How it can end.
 pub const EXITS: &[Exit] = &[Exit::Done, Exit::Failed, Exit::Usage, Exit::Config];
 
-/// The arguments of `simulate`. What the tenant is like and which faults it has is described by the simulator.
-#[derive(Debug, clap::Args)]
-#[command(
-    long_about = "Serve a simulated tenant on this machine: token endpoint, subscriptions, listings and blobs, as Microsoft documents them, \
+/// What it does, for the long help.
+pub const ABOUT: &str = "Serve a simulated tenant on this machine: token endpoint, subscriptions, listings and blobs, as Microsoft documents them, \
         for tests of this and of other collectors. It listens on 127.0.0.1 only, until it is interrupted. \
         GET /simulator/truth tells every wanted record that it has made available (one JSON object a line), GET /simulator/ledger how it \
-        was asked. The flags about faults are unstable."
-)]
+        was asked. The flags about faults are unstable.";
+
+/// The arguments of `simulate`. What the tenant is like and which faults it has is described by the simulator.
+#[derive(Debug, clap::Args)]
 pub struct SimulateArgs {
     /// Listen on this port of 127.0.0.1 (0 takes a free one)
     #[arg(long, value_name = "PORT", default_value_t = 8365)]

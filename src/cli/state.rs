@@ -6,14 +6,13 @@ use super::flags::{SettingFlags, State};
 /// How it can end.
 pub const EXITS: &[Exit] = &[Exit::Done, Exit::Failed, Exit::Usage, Exit::Gaps, Exit::OutputClosed, Exit::Locked, Exit::Config];
 
+/// What it does, for the long help.
+pub const ABOUT: &str = "Show and verify what was collected and what is missing. It reads the state and changes nothing. The code 3 comes from \
+        verify only.";
+
 /// The arguments of `state`.
 #[derive(Debug, clap::Args)]
-#[command(
-    long_about = "Show and verify what was collected and what is missing. It reads the state and changes nothing. The code 3 comes from \
-        verify only.",
-    subcommand_required = true,
-    arg_required_else_help = true
-)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
 pub struct StateArgs {
     /// What to do.
     #[command(subcommand)]

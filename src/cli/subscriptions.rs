@@ -15,14 +15,13 @@ pub const EXITS: &[Exit] = &[
     Exit::Terminated,
 ];
 
+/// What it does, for the long help.
+pub const ABOUT: &str = "List, start or stop the subscriptions of a tenant, for each of its configured content types. Without a subscription the \
+        service gathers nothing, and what happens meanwhile can never be fetched.";
+
 /// The arguments of `subscriptions`.
 #[derive(Debug, clap::Args)]
-#[command(
-    long_about = "List, start or stop the subscriptions of a tenant, for each of its configured content types. Without a subscription the \
-        service gathers nothing, and what happens meanwhile can never be fetched.",
-    subcommand_required = true,
-    arg_required_else_help = true
-)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
 pub struct SubscriptionsArgs {
     /// What to do.
     #[command(subcommand)]

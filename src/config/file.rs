@@ -25,7 +25,7 @@ pub(super) struct FileConfig {
     pub(super) top: Layer,
     /// The `[[tenant]]` tables.
     pub(super) tenants: Vec<TenantTable>,
-    /// True if a file could not be read or is no TOML: what is missing may stand in there.
+    /// True if a file could not be read, is no TOML, or has tenants in a form that is none: what is missing may stand in there.
     pub(super) broken: bool,
 }
 
@@ -66,7 +66,7 @@ pub(super) fn read(path: &Path, directory: &Path, place: &Place, problems: &mut 
     }
     for file in files {
         match read_text(&directory.join(&file)) {
-            Ok(text) => Reader { text: &text, file: &file, directory, problems }.read(&mut config),
+            Ok(text) => Reader::new(&text, &file, directory, problems).read(&mut config),
             Err(error) => {
                 problems.add(place.clone(), format!("{} can't be read: {error}", file.display()));
                 config.broken = true;
@@ -109,12 +109,20 @@ fn read_text(path: &Path) -> io::Result<String> {
 /// The walk through one file.
 struct Reader<'a> {
     text: &'a str,
+    /// Where each line begins.
+    lines: Vec<usize>,
     file: &'a Path,
     directory: &'a Path,
     problems: &'a mut Problems,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(text: &'a str, file: &'a Path, directory: &'a Path, problems: &'a mut Problems) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let lines = std::iter::once(0).chain(ends.map(|(end, _)| end + 1)).collect();
+        Self { text, lines, file, directory, problems }
+    }
+
     fn read(mut self, config: &mut FileConfig) {
         let table = match DeTable::parse(self.text) {
             Ok(table) => table.into_inner(),
@@ -151,6 +159,7 @@ impl Reader<'_> {
     fn tenants(&mut self, value: &Spanned<DeValue<'_>>, place: &Place, config: &mut FileConfig) {
         const WANTED: &str = "tenants are written as [[tenant]] tables, with two brackets";
         let Some(array) = value.get_ref().as_array() else {
+            config.broken = true;
             return self.problems.add(place.clone(), WANTED);
         };
         for (i, element) in array.iter().enumerate() {
@@ -161,7 +170,10 @@ impl Reader<'_> {
                     let tenant = self.tenant(table, place);
                     config.tenants.push(tenant);
                 }
-                None => self.problems.add(place, WANTED),
+                None => {
+                    config.broken = true;
+                    self.problems.add(place, WANTED);
+                }
             }
         }
     }
@@ -262,7 +274,7 @@ impl Reader<'_> {
     }
 
     fn line_of(&self, offset: usize) -> usize {
-        self.text.as_bytes()[..self.boundary(offset)].iter().filter(|b| **b == b'\n').count() + 1
+        self.lines.partition_point(|start| *start <= offset)
     }
 
     fn boundary(&self, offset: usize) -> usize {

@@ -88,7 +88,18 @@ impl Problems {
         self.list.is_empty()
     }
 
-    /// The problems, in the order in which a person would mend them: flags, variables, then each file from top to bottom.
+    /// Puts them in the order of [`Problems::list`].
+    pub(super) fn sort(&mut self) {
+        self.list.sort_by_key(|problem| match &problem.place {
+            Place::Flag(_) => (0, None, 0),
+            Place::Variable(_) => (1, None, 0),
+            Place::File { file, line, .. } => (2, Some(file.clone()), *line),
+            Place::Nowhere(_) => (3, None, 0),
+        });
+    }
+
+    /// The problems, in the order in which a person would mend them: flags, variables, each file from top to bottom,
+    /// then what is missing.
     pub fn list(&self) -> &[Problem] {
         &self.list
     }

@@ -65,6 +65,7 @@ pub fn load(sources: &Sources, need: Need) -> Result<Settings, Problems> {
     };
     let typed = Typed { flags, variables, file, environment, directory: &sources.directory };
     if typed.file.broken {
+        problems.sort();
         return Err(problems);
     }
 
@@ -85,7 +86,11 @@ pub fn load(sources: &Sources, need: Need) -> Result<Settings, Problems> {
         tenants: found.tenants,
         warnings: found.warnings,
     };
-    if problems.is_empty() { Ok(settings) } else { Err(problems) }
+    if problems.is_empty() {
+        return Ok(settings);
+    }
+    problems.sort();
+    Err(problems)
 }
 
 /// The directory of the store. systemd names it in `$STATE_DIRECTORY` if the unit has `StateDirectory=`, several with colons between.

@@ -238,10 +238,13 @@ fn required<T>(entry: &Entry<'_>, key: &'static Key<T>, azure: Option<&str>, pro
         Found::Bad => None,
         Found::Absent => {
             let about = &key.about;
-            let azure = azure.map(|name| format!(" or {name}")).unwrap_or_default();
-            let how = match entry.table.place {
-                Some(_) => format!("set it in this table{azure}"),
-                None => format!("give --{}, {}{azure}, or {} in a file", about.flag(), about.variable(), about.name),
+            let how = match (&entry.table.place, azure) {
+                (Some(_), None) => "set it in this table".to_owned(),
+                (Some(_), Some(azure)) => format!("set it in this table, or in the variable {azure}"),
+                (None, azure) => {
+                    let azure = azure.map(|name| format!(" or {name}")).unwrap_or_default();
+                    format!("give --{}, {}{azure}, or {} in a file", about.flag(), about.variable(), about.name)
+                }
             };
             problems.add(entry.place(), format!("{} is missing: {how}", about.name));
             None

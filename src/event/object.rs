@@ -482,10 +482,11 @@ mod tests {
 
     #[test]
     fn order_and_unknown_members_stay() {
-        fits(r#"{"New":{"a":[1]},"FileSize":"7","new":null}"#, r#"{"New":{"a":[1]},"FileSize":7,"new":null}"#, &[
-            "New unknown_field",
-            "new unknown_field",
-        ]);
+        fits(
+            r#"{"New":{"a":[1]},"FileSize":"7","new":null}"#,
+            r#"{"New":{"a":[1]},"FileSize":7,"new":null}"#,
+            &["New unknown_field", "new unknown_field"],
+        );
         fits("{}", "{}", &[]);
     }
 
@@ -496,10 +497,11 @@ mod tests {
         fits(r#"{"Policy":"New"}"#, r#"{"Policy":"New","PolicyName":"New"}"#, &["Policy unknown_value"]);
         fits(r#"{"PolicyName":"Phish","Policy":4}"#, r#"{"Policy":4,"PolicyName":"Phish"}"#, &[]);
         fits(r#"{"Policy":4,"PolicyName":"Other"}"#, r#"{"Policy":4,"PolicyName":"Other"}"#, &["PolicyName unknown_field"]);
-        fits(r#"{"Policy":99,"PolicyName":"Phish"}"#, r#"{"Policy":99,"PolicyName":"Phish"}"#, &[
-            "Policy unknown_value",
-            "PolicyName unknown_field",
-        ]);
+        fits(
+            r#"{"Policy":99,"PolicyName":"Phish"}"#,
+            r#"{"Policy":99,"PolicyName":"Phish"}"#,
+            &["Policy unknown_value", "PolicyName unknown_field"],
+        );
     }
 
     #[test]
@@ -510,17 +512,9 @@ mod tests {
             &[],
         );
         fits(r#"{"FileSize":1,"FileSize":2,"FileSize":1,"FileSize":3}"#, r#"{"FileSize":1,"FileSize_2":2,"FileSize_3":3}"#, &[]);
-        fits(
-            r#"{"a":1,"a":2,"a_2":3,"a":4}"#,
-            r#"{"a":1,"a_3":2,"a_2":3,"a_4":4}"#,
-            &["a unknown_field", "a_2 unknown_field"],
-        );
+        fits(r#"{"a":1,"a":2,"a_2":3,"a":4}"#, r#"{"a":1,"a_3":2,"a_2":3,"a_4":4}"#, &["a unknown_field", "a_2 unknown_field"]);
         fits(r#"{"FileSize":null,"FileSize":[],"FileSize":5}"#, r#"{"FileSize_2":[],"FileSize":5}"#, &["FileSize odd_shape"]);
-        fits(
-            r#"{"\ud800":1,"\ud800":2}"#,
-            r#"{"\ud800":1,"\ud800_2":2}"#,
-            &["\u{fffd}\u{fffd}\u{fffd} unknown_field"],
-        );
+        fits(r#"{"\ud800":1,"\ud800":2}"#, r#"{"\ud800":1,"\ud800_2":2}"#, &["\u{fffd}\u{fffd}\u{fffd} unknown_field"]);
     }
 
     #[test]

@@ -55,7 +55,8 @@ impl Model for Stamp {
         }
         let text = Text::read(json, reader)?;
         let trimmed = text.as_str().trim();
-        let when = match iso(trimmed).map(|(utc, digits)| (utc, digits, true)).or_else(|| us(trimmed).map(|utc| (utc, 0, false))) {
+        let when = match iso(trimmed).map(|(utc, digits)| (utc, digits, true)).or_else(|| us(trimmed).map(|utc| (utc, 0, false)))
+        {
             _ if text.is_lossy() => When::Unreadable,
             Some((utc, ..)) if utc == NOT_SET => When::NotSet,
             // RFC 3339 writes four digits of a year, and an offset can lead out of them.
@@ -219,9 +220,20 @@ mod tests {
     #[test]
     fn what_is_no_time_stays_a_text_and_is_counted() {
         for text in [
-            "yesterday", "2026-13-02T09:10:19", "2026-02-30T00:00:00", "2026-03-02T24:00:00", "2026-03-02", "13/1/2024 1:00:00 PM",
-            "1/1/2024 0:00:00 AM", "1/1/2024 13:00:00", "2026-03-02T09:10:19.Z", "2026-03-02T09:10:19.1234567890Z",
-            "2026-03-02T09:10:19+2", "2026-03-02T09:10:19é", "9999-12-31T23:59:59-01:00", "2026-03-02T09:10:60",
+            "yesterday",
+            "2026-13-02T09:10:19",
+            "2026-02-30T00:00:00",
+            "2026-03-02T24:00:00",
+            "2026-03-02",
+            "13/1/2024 1:00:00 PM",
+            "1/1/2024 0:00:00 AM",
+            "1/1/2024 13:00:00",
+            "2026-03-02T09:10:19.Z",
+            "2026-03-02T09:10:19.1234567890Z",
+            "2026-03-02T09:10:19+2",
+            "2026-03-02T09:10:19é",
+            "9999-12-31T23:59:59-01:00",
+            "2026-03-02T09:10:60",
         ] {
             assert_eq!(clean(text), text);
             let mut reader = Reader::new();

@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use super::writer::Written;
 use crate::domain::FeedId;
-use crate::feed::{Now, Notice, Status};
+use crate::feed::{Notice, Now, Status};
 use crate::telemetry::{RepeatLimit, Summary};
 
 /// A repeated notice of the same kind from the same feed is logged once in this time, with the number held back.
@@ -141,13 +141,18 @@ impl Herald {
                 self.refused_at_first(format!("{}: {detail}. {}", self.name, refusal.advice()));
             }
             Notice::AuditingOff { detail, first_contact: true } => {
-                self.refused_at_first(format!("{}: audit logging is off, or was turned on less than an hour ago: {detail}", self.name));
+                self.refused_at_first(format!(
+                    "{}: audit logging is off, or was turned on less than an hour ago: {detail}",
+                    self.name
+                ));
             }
             _ => {}
         }
         match &notice {
             Notice::Throttled { .. } => self.board.with(|f| f.sums.throttled += 1),
-            Notice::Failed { .. } | Notice::BlobDelayed { .. } | Notice::ListingBroken { .. } => self.board.with(|f| f.sums.failed += 1),
+            Notice::Failed { .. } | Notice::BlobDelayed { .. } | Notice::ListingBroken { .. } => {
+                self.board.with(|f| f.sums.failed += 1)
+            }
             Notice::Gap(_) => self.board.with(|f| f.sums.blobs_gap += 1),
             Notice::Refused { .. } | Notice::AuditingOff { .. } => self.degraded(true),
             Notice::SubscriptionOff { starts: false, .. } => self.degraded(true),
@@ -174,25 +179,38 @@ impl Herald {
         }
         match notice {
             Notice::FirstStart { begin } => say!(
-                warn, "first_start",
+                warn,
+                "first_start",
                 "no stored state: collection of {tenant} begins at {begin}, the start of what the service keeps. If this is not the first start, your state directory is not persistent"
             ),
-            Notice::Listing { floor, end } => say!(info, "listing", "everything that became available before {floor} is done; listing from there (service time {end})"),
+            Notice::Listing { floor, end } => say!(
+                info,
+                "listing",
+                "everything that became available before {floor} is done; listing from there (service time {end})"
+            ),
             Notice::FilterChanged { before, since } => say!(
-                warn, "filter_changed",
+                warn,
+                "filter_changed",
                 "the wanted record types changed (they were {before}): blobs before {since} were read with the old ones; run `defender-feed backfill` for records of the new types in them"
             ),
             Notice::ClockSkew { ms } => say!(
-                warn, "clock_skew",
-                "the local clock differs from the service's by {} s: set it right (NTP). Collection goes on by the service's clock", ms / 1000
+                warn,
+                "clock_skew",
+                "the local clock differs from the service's by {} s: set it right (NTP). Collection goes on by the service's clock",
+                ms / 1000
             ),
             Notice::ClockDisagrees { ms, from, to } => say!(
-                error, "clock_disagrees",
-                "{from} to {to} seems to lie before what the service keeps, but the clocks differ by {} s: nothing is given up until they agree; set the local clock", ms / 1000
+                error,
+                "clock_disagrees",
+                "{from} to {to} seems to lie before what the service keeps, but the clocks differ by {} s: nothing is given up until they agree; set the local clock",
+                ms / 1000
             ),
-            Notice::SubscriptionOff { standing, starts: true } => say!(warn, "subscription_off", "the subscription is {standing:?}: starting it; first content can take 12 hours"),
+            Notice::SubscriptionOff { standing, starts: true } => {
+                say!(warn, "subscription_off", "the subscription is {standing:?}: starting it; first content can take 12 hours")
+            }
             Notice::SubscriptionOff { standing, starts: false } => say!(
-                error, "subscription_off",
+                error,
+                "subscription_off",
                 "the subscription is {standing:?} and --subscription require forbids to start it: content that becomes available meanwhile is lost; run `defender-feed subscriptions start`"
             ),
             Notice::SubscriptionStarted => say!(info, "subscription_started", "the subscription is started"),
@@ -205,27 +223,39 @@ impl Herald {
                 "gap: {} from {} to {} ({}){}; see `defender-feed state gaps`", gap.reason, gap.from, gap.to, blob_name(&gap),
                 if gap.detail.is_empty() { String::new() } else { format!(": {}", gap.detail) }
             ),
-            Notice::GapClosed(gap) => say!(info, "gap_closed", id = %gap.id, "the blob of {} arrived after all: its gap is closed", gap.from),
+            Notice::GapClosed(gap) => {
+                say!(info, "gap_closed", id = %gap.id, "the blob of {} arrived after all: its gap is closed", gap.from)
+            }
             Notice::ListingBroken { detail, halved } => say!(
-                warn, "listing_broken", "a listing came to nothing and is repeated{}: {detail}",
+                warn,
+                "listing_broken",
+                "a listing came to nothing and is repeated{}: {detail}",
                 halved.map(|d| format!(" with windows of {} s", d.as_secs())).unwrap_or_default()
             ),
-            Notice::Failed { fault, detail } => say!(warn, "list_failed", fault = %fault, "a listing failed and is repeated: {detail}"),
+            Notice::Failed { fault, detail } => {
+                say!(warn, "list_failed", fault = %fault, "a listing failed and is repeated: {detail}")
+            }
             Notice::BlobDelayed { key, fault, detail, wait } => say!(
                 warn, "blob_delayed", fault = %fault, "the blob of {} could not be had and is asked for again in {} ms: {detail}", key.created, wait.as_millis()
             ),
             Notice::Throttled { pause, per_minute } => say!(
-                warn, "throttled", "the service throttles this tenant: all its calls pause for {} ms, then {per_minute} requests a minute", pause.as_millis()
+                warn,
+                "throttled",
+                "the service throttles this tenant: all its calls pause for {} ms, then {per_minute} requests a minute",
+                pause.as_millis()
             ),
-            Notice::Refused { refusal, detail, .. } => say!(
-                error, "refused", "Microsoft refuses {tenant}: {detail}. {}. Tried again by itself", refusal.advice()
-            ),
+            Notice::Refused { refusal, detail, .. } => {
+                say!(error, "refused", "Microsoft refuses {tenant}: {detail}. {}. Tried again by itself", refusal.advice())
+            }
             Notice::AuditingOff { detail, .. } => say!(
-                error, "auditing_off",
+                error,
+                "auditing_off",
                 "audit logging seems to be off for {tenant}, or was turned on less than an hour ago: turn it on in the Microsoft Purview portal (Audit > Start recording). Tried again by itself. {detail}"
             ),
             Notice::Recovered => say!(info, "recovered", "requests of {tenant} succeed again"),
-            Notice::Pass { number } => say!(info, "pass", "listing the range again, pass {number}, for blobs that were listed late"),
+            Notice::Pass { number } => {
+                say!(info, "pass", "listing the range again, pass {number}, for blobs that were listed late")
+            }
         }
     }
 }

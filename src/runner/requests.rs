@@ -122,7 +122,12 @@ impl<T: Transport, C: Clock> Session<T, C> {
     }
 
     /// Streams a page: its entries are reported as they come, so that its size does not matter.
-    async fn read_page(&self, asked: &Asked, mut page: Page<T::Body>, reports: &Reports) -> Result<(Option<String>, Option<Time>), Broken> {
+    async fn read_page(
+        &self,
+        asked: &Asked,
+        mut page: Page<T::Body>,
+        reports: &Reports,
+    ) -> Result<(Option<String>, Option<Time>), Broken> {
         let Asked { id, kind, window, .. } = *asked;
         let mut decoder = Decoder::new(RecordTypes::All);
         let mut entries = Entries { good: Vec::new(), bad: None, fallback: window.from() };
@@ -193,7 +198,9 @@ impl<T: Transport, C: Clock> Session<T, C> {
         let mut bytes = 0;
         // A blob's answer may name a further page, as a listing's does (`activity-api.md` section 12, row 5).
         for _ in 0..BLOB_PAGES_MAX {
-            while let Some(chunk) = content.body.chunk().await.map_err(|e| parts_of(api::body_failure(RequestKind::Blob, e, date)))? {
+            while let Some(chunk) =
+                content.body.chunk().await.map_err(|e| parts_of(api::body_failure(RequestKind::Blob, e, date)))?
+            {
                 bytes += chunk.len() as u64;
                 if bytes > BLOB_BYTES_MAX {
                     return Err((Fault::TooLarge, format!("the blob exceeds {BLOB_BYTES_MAX} bytes"), date).into());
@@ -286,4 +293,3 @@ impl Entries {
         }
     }
 }
-

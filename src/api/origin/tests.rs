@@ -54,14 +54,26 @@ fn what_the_service_names_is_sent_as_it_stands() {
         (format!("{host}{FEED}/audit/a?b=c&"), format!("{host}{FEED}/audit/a?b=c&{publisher}")),
         (format!("{host}{FEED}/audit/a#fragment"), format!("{host}{FEED}/audit/a?{publisher}")),
         (format!("{host}{FEED}/audit/a?publisheridentifier=other"), format!("{host}{FEED}/audit/a?publisheridentifier=other")),
-        (format!("{host}{FEED}/audit/a?b=1&Publisher%49dentifier=x"), format!("{host}{FEED}/audit/a?b=1&Publisher%49dentifier=x")),
-        (format!("{host}{FEED}/audit/a?b=PublisherIdentifier"), format!("{host}{FEED}/audit/a?b=PublisherIdentifier&{publisher}")),
+        (
+            format!("{host}{FEED}/audit/a?b=1&Publisher%49dentifier=x"),
+            format!("{host}{FEED}/audit/a?b=1&Publisher%49dentifier=x"),
+        ),
+        (
+            format!("{host}{FEED}/audit/a?b=PublisherIdentifier"),
+            format!("{host}{FEED}/audit/a?b=PublisherIdentifier&{publisher}"),
+        ),
         (format!("HTTPS://Manage.Office.COM:443{FEED}/audit/a"), format!("{host}{FEED}/audit/a?{publisher}")),
-        (format!("{host}/API/V1/{tenant}/Activity/Feed/audit/a"), format!("{host}/API/V1/{tenant}/Activity/Feed/audit/a?{publisher}")),
+        (
+            format!("{host}/API/V1/{tenant}/Activity/Feed/audit/a"),
+            format!("{host}/API/V1/{tenant}/Activity/Feed/audit/a?{publisher}"),
+        ),
         // The parser maps full-width letters and the ideographic full stop to the host that is sent to.
         (format!("https://ｍanage。office.com{FEED}/audit/a"), format!("{host}{FEED}/audit/a?{publisher}")),
         (format!(" {host}{FEED}/audit/a "), format!("{host}{FEED}/audit/a?{publisher}")),
-        (format!("{FEED}/subscriptions/content?nextPage=1"), format!("{host}{FEED}/subscriptions/content?nextPage=1&{publisher}")),
+        (
+            format!("{FEED}/subscriptions/content?nextPage=1"),
+            format!("{host}{FEED}/subscriptions/content?nextPage=1&{publisher}"),
+        ),
         ("subscriptions/content?nextPage=1".into(), format!("{host}{FEED}/subscriptions/content?nextPage=1&{publisher}")),
         ("?nextPage=1".into(), String::new()),
         (format!("//manage.office.com{FEED}/audit/a"), format!("{host}{FEED}/audit/a?{publisher}")),

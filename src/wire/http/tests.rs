@@ -144,7 +144,8 @@ async fn bodies_of_every_framing_arrive_whole() {
     })
     .await;
     assert_eq!(fetch(&zipped).await.unwrap(), data);
-    let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nab\r\n1\r\nc\r\n0\r\nTrailer: x\r\n\r\n".to_vec();
+    let chunked =
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nab\r\n1\r\nc\r\n0\r\nTrailer: x\r\n\r\n".to_vec();
     let chunked = TestServer::start(move |_| vec![Step::Send(chunked.clone())]).await;
     assert_eq!(fetch(&chunked).await.unwrap(), b"abc");
     let until_close = b"HTTP/1.1 200 OK\r\n\r\nabc".to_vec();
