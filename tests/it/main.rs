@@ -10,3 +10,9 @@
 mod vocabulary;
 
 mod backfill;
+mod bodies;
+mod output;
+mod paging;
+mod poll;
+mod recovery;
+mod throttle;

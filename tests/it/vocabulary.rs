@@ -7,7 +7,7 @@ mod tenant;
 
 use std::time::{Duration, Instant};
 
-pub(crate) use defender_feed::domain::{ContentType, RecordType, Time};
+pub(crate) use defender_feed::domain::{ContentId, ContentType, RecordType, Time};
 pub(crate) use defender_feed::simulator::SimClock;
 pub(crate) use defender_feed::simulator::config::RetryAfter;
 pub(crate) use defender_feed::simulator::content::NewBlob;
@@ -17,9 +17,9 @@ pub(crate) use defender_feed::simulator::story::{
 };
 
 pub(crate) use host::Host;
-pub(crate) use lines::{assert_same, assert_same_ids, counted, id_of, ids_of};
+pub(crate) use lines::{assert_same, assert_same_ids, counted, id_of, ids_of, members};
 pub(crate) use program::{Ended, Output, Program, Started, until_lines_in};
-pub(crate) use tenant::{CLIENT, Serve, Tenant};
+pub(crate) use tenant::{CLIENT, Serve, Tenant, Wanted};
 
 /// The longest that anything may take before its story has failed. Far above what a story needs, because two cores may
 /// have many of them to run.
@@ -37,6 +37,12 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 /// Now, on the local clock.
 pub(crate) fn now() -> Time {
     SimClock::real().now()
+}
+
+/// A content id in the service's form, and the target of faults of that blob alone.
+pub(crate) fn named(name: &str) -> (String, Target) {
+    let id = format!("{name}$20260301120000000000000$1$audit_general$na0001");
+    (id.clone(), Target::OneBlob(ContentId(id)))
 }
 
 /// So many seconds.

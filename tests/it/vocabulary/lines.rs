@@ -2,13 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::value::RawValue;
+
+/// The members of a line, which must be a JSON object; anything that RFC 8259 allows may stand in it.
+pub(crate) fn members(line: &str) -> BTreeMap<String, &RawValue> {
+    serde_json::from_str(line).unwrap_or_else(|e| panic!("a line is no JSON object ({e}): {}", cut(line)))
+}
+
 /// The `Id` of a record, as it stands in a line of `raw`, of `event`, or in an envelope.
 pub(crate) fn id_of(line: &str) -> String {
-    let value: serde_json::Value =
-        serde_json::from_str(line).unwrap_or_else(|e| panic!("a line is no JSON ({e}): {}", cut(line)));
-    let record = value.get("record").unwrap_or(&value);
-    let id = record.get("Id").or_else(|| record.get("id")).and_then(|id| id.as_str());
-    id.unwrap_or_default().to_owned()
+    let members = members(line);
+    if let Some(record) = members.get("record") {
+        return id_of(record.get());
+    }
+    members.get("Id").and_then(|id| serde_json::from_str(id.get()).ok()).unwrap_or_default()
 }
 
 /// The ids of lines, in their order.

@@ -61,7 +61,7 @@ impl Tenant {
     /// All wanted records that can be had now, with their bytes. Only for blobs that are JSON arrays.
     pub(crate) fn wanted(&self) -> Vec<Wanted> {
         let now = self.clock().now();
-        let mut blobs: BTreeMap<ContentId, String> = BTreeMap::new();
+        let mut blobs: BTreeMap<ContentId, Vec<String>> = BTreeMap::new();
         // A copy of the service is asked, so that the true one counts none of this.
         let mut copy = self.service().clone();
         copy.clear_faults();
@@ -70,14 +70,13 @@ impl Tenant {
         let records = self.truth().records.into_iter().filter(|r| r.obtainable);
         records
             .map(|r| {
-                let body = blobs.entry(r.blob.clone()).or_insert_with(|| {
+                let lines = blobs.entry(r.blob.clone()).or_insert_with(|| {
                     let path = format!("/api/v1.0/{}/activity/feed/audit/{}", copy.tenant(), r.blob);
                     let reply = copy.handle(&Request::get(&path).bearer(&token), now);
                     assert_eq!(reply.status, 200, "{path}");
-                    String::from_utf8(reply.body.bytes().to_vec()).unwrap()
+                    lines_of(&reply.body.bytes())
                 });
-                let elements: Vec<&RawValue> = serde_json::from_str(body.trim_start_matches('\u{feff}')).unwrap();
-                let line = on_one_line(elements[usize::try_from(r.index).unwrap()].get());
+                let line = lines[usize::try_from(r.index).unwrap()].clone();
                 Wanted { id: r.id, blob: r.blob, line }
             })
             .collect()
@@ -103,6 +102,13 @@ impl Deref for Tenant {
     fn deref(&self) -> &Running {
         self.running.as_ref().expect("it runs until it is dropped or shut")
     }
+}
+
+/// The elements of a blob, each on one line.
+fn lines_of(body: &[u8]) -> Vec<String> {
+    let body = std::str::from_utf8(body).unwrap().trim_start_matches('\u{feff}');
+    let elements: Vec<&RawValue> = serde_json::from_str(body).unwrap();
+    elements.into_iter().map(|element| on_one_line(element.get())).collect()
 }
 
 fn on_one_line(element: &str) -> String {
