@@ -27,6 +27,9 @@ pub mod text;
 pub mod time;
 pub mod url;
 
+#[cfg(test)]
+mod fixtures;
+
 use crate::domain::RecordType;
 use air::Investigation;
 use code::Code;
