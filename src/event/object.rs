@@ -8,138 +8,9 @@ use std::collections::{HashMap, HashSet};
 use std::ops::{Deref, DerefMut};
 
 use super::field::{Field, Form, Model, Offer, Slot};
+use super::fields::{Fields, Key};
 use super::json::{self, Member, Raw};
 use super::reader::Reader;
-
-/// A field's name on the wire and other names that records or documentation have for it. Names that differ in case,
-/// spaces, hyphens or underscores only need not be given.
-#[derive(Debug)]
-pub struct Key {
-    /// The name on the wire.
-    pub name: &'static str,
-    /// Other names.
-    pub also: &'static [&'static str],
-}
-
-/// A set of named fields.
-pub trait Fields: Default {
-    /// How many.
-    const COUNT: usize;
-
-    /// True if members besides these fields are to be expected, so that they are no drift.
-    const OPEN: bool = false;
-
-    /// The name of the field with this position.
-    fn key(at: usize) -> Option<&'static Key>;
-
-    /// The field with this position.
-    fn slot(&self, at: usize) -> Option<&dyn Slot>;
-
-    /// The field with this position.
-    fn slot_mut(&mut self, at: usize) -> Option<&mut dyn Slot>;
-}
-
-/// Declares a set of fields. Each is a [`Field`] of the given type; after `=` stands its name on the wire, then others.
-macro_rules! fields {
-    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $key:literal $(| $also:literal)*;)* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Default)]
-        pub struct $name {
-            $(
-                #[doc = concat!("`", $key, "`")]
-                $(#[$field_doc])*
-                pub $field: $crate::event::field::Field<$type>,
-            )*
-        }
-
-        impl $crate::event::object::Fields for $name {
-            const COUNT: usize = [$($key),*].len();
-
-            fn key(at: usize) -> Option<&'static $crate::event::object::Key> {
-                const KEYS: &[$crate::event::object::Key] = &[$($crate::event::object::Key { name: $key, also: &[$($also),*] }),*];
-                KEYS.get(at)
-            }
-
-            fn slot(&self, at: usize) -> Option<&dyn $crate::event::field::Slot> {
-                let mut left = at;
-                $(
-                    if left == 0 {
-                        return Some(&self.$field);
-                    }
-                    left -= 1;
-                )*
-                let _ = left;
-                None
-            }
-
-            fn slot_mut(&mut self, at: usize) -> Option<&mut dyn $crate::event::field::Slot> {
-                let mut left = at;
-                $(
-                    if left == 0 {
-                        return Some(&mut self.$field);
-                    }
-                    left -= 1;
-                )*
-                let _ = left;
-                None
-            }
-        }
-    };
-}
-pub(crate) use fields;
-
-/// Two sets of fields in one object: what all objects of a family share, and what this kind has of its own.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Joined<A, B> {
-    /// What all share.
-    pub common: A,
-    /// What this kind has.
-    pub own: B,
-}
-
-impl<A: Fields, B: Fields> Fields for Joined<A, B> {
-    const COUNT: usize = A::COUNT + B::COUNT;
-    const OPEN: bool = A::OPEN || B::OPEN;
-
-    fn key(at: usize) -> Option<&'static Key> {
-        at.checked_sub(A::COUNT).map_or_else(|| A::key(at), B::key)
-    }
-
-    fn slot(&self, at: usize) -> Option<&dyn Slot> {
-        match at.checked_sub(A::COUNT) {
-            None => self.common.slot(at),
-            Some(at) => self.own.slot(at),
-        }
-    }
-
-    fn slot_mut(&mut self, at: usize) -> Option<&mut dyn Slot> {
-        match at.checked_sub(A::COUNT) {
-            None => self.common.slot_mut(at),
-            Some(at) => self.own.slot_mut(at),
-        }
-    }
-}
-
-/// No fields of its own: a record or entity of a kind that is not typed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Untyped;
-
-impl Fields for Untyped {
-    const COUNT: usize = 0;
-    const OPEN: bool = true;
-
-    fn key(_at: usize) -> Option<&'static Key> {
-        None
-    }
-
-    fn slot(&self, _at: usize) -> Option<&dyn Slot> {
-        None
-    }
-
-    fn slot_mut(&mut self, _at: usize) -> Option<&mut dyn Slot> {
-        None
-    }
-}
 
 /// An object with typed fields.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -215,6 +86,10 @@ fn assign_fields<F: Fields>(fields: &mut F, members: &[Member<'_>], roles: &mut 
     for (at_member, member) in members.iter().enumerate() {
         let Some(at) = position::<F>(|key| key.name == member.name) else { continue };
         let (Some(slot), Some(key)) = (fields.slot_mut(at), F::key(at)) else { continue };
+        if holder[at].is_some_and(|former: usize| members[former].json == member.json) {
+            roles[at_member] = Role::Other { needless: true };
+            continue;
+        }
         match reader.within(key.name, |reader| slot.offer(member.json, reader)) {
             Offer::First => roles[at_member] = Role::Field(at),
             Offer::Better { same } => {
@@ -403,13 +278,11 @@ impl<'a> Keys<'a> {
             .collect();
         let mut taken = HashSet::new();
         if !others.is_empty() {
-            for placed in &object.layout {
-                if let Placed::Field { at, .. } = placed {
-                    if let Some(key) = F::key((*at).into()) {
-                        taken.insert(json::quote(key.name));
-                    }
-                }
-            }
+            let fields = object.layout.iter().filter_map(|placed| match placed {
+                Placed::Field { at, .. } => F::key((*at).into()),
+                Placed::Companion { .. } | Placed::Other(_) => None,
+            });
+            taken.extend(fields.map(|key| json::quote(key.name)));
         }
         Keys { others, taken, numbers: HashMap::new() }
     }
@@ -434,6 +307,7 @@ impl<'a> Keys<'a> {
 #[allow(unreachable_pub, reason = "the macro declares public types")]
 mod tests {
     use super::super::code::{Code, Policy};
+    use super::super::fields::fields;
     use super::super::text::{Number, Text};
     use super::super::time::Stamp;
     use super::*;
@@ -482,10 +356,11 @@ mod tests {
 
     #[test]
     fn order_and_unknown_members_stay() {
-        fits(r#"{"New":{"a":[1]},"FileSize":"7","new":null}"#, r#"{"New":{"a":[1]},"FileSize":7,"new":null}"#, &[
-            "New unknown_field",
-            "new unknown_field",
-        ]);
+        fits(
+            r#"{"New":{"a":[1]},"FileSize":"7","new":null}"#,
+            r#"{"New":{"a":[1]},"FileSize":7,"new":null}"#,
+            &["New unknown_field", "new unknown_field"],
+        );
         fits("{}", "{}", &[]);
     }
 
@@ -496,10 +371,11 @@ mod tests {
         fits(r#"{"Policy":"New"}"#, r#"{"Policy":"New","PolicyName":"New"}"#, &["Policy unknown_value"]);
         fits(r#"{"PolicyName":"Phish","Policy":4}"#, r#"{"Policy":4,"PolicyName":"Phish"}"#, &[]);
         fits(r#"{"Policy":4,"PolicyName":"Other"}"#, r#"{"Policy":4,"PolicyName":"Other"}"#, &["PolicyName unknown_field"]);
-        fits(r#"{"Policy":99,"PolicyName":"Phish"}"#, r#"{"Policy":99,"PolicyName":"Phish"}"#, &[
-            "Policy unknown_value",
-            "PolicyName unknown_field",
-        ]);
+        fits(
+            r#"{"Policy":99,"PolicyName":"Phish"}"#,
+            r#"{"Policy":99,"PolicyName":"Phish"}"#,
+            &["Policy unknown_value", "PolicyName unknown_field"],
+        );
     }
 
     #[test]
@@ -509,18 +385,11 @@ mod tests {
             r#"{"FileSize":1,"QueryTime":"2024-10-31T13:31:45.0302157Z"}"#,
             &[],
         );
+        fits(r#"{"FileSize":[1,2],"FileSize":[1,2]}"#, r#"{"FileSize":[1,2]}"#, &["FileSize odd_shape"]);
         fits(r#"{"FileSize":1,"FileSize":2,"FileSize":1,"FileSize":3}"#, r#"{"FileSize":1,"FileSize_2":2,"FileSize_3":3}"#, &[]);
-        fits(
-            r#"{"a":1,"a":2,"a_2":3,"a":4}"#,
-            r#"{"a":1,"a_3":2,"a_2":3,"a_4":4}"#,
-            &["a unknown_field", "a_2 unknown_field"],
-        );
+        fits(r#"{"a":1,"a":2,"a_2":3,"a":4}"#, r#"{"a":1,"a_3":2,"a_2":3,"a_4":4}"#, &["a unknown_field", "a_2 unknown_field"]);
         fits(r#"{"FileSize":null,"FileSize":[],"FileSize":5}"#, r#"{"FileSize_2":[],"FileSize":5}"#, &["FileSize odd_shape"]);
-        fits(
-            r#"{"\ud800":1,"\ud800":2}"#,
-            r#"{"\ud800":1,"\ud800_2":2}"#,
-            &["\u{fffd}\u{fffd}\u{fffd} unknown_field"],
-        );
+        fits(r#"{"\ud800":1,"\ud800":2}"#, r#"{"\ud800":1,"\ud800_2":2}"#, &["\u{fffd}\u{fffd}\u{fffd} unknown_field"]);
     }
 
     #[test]

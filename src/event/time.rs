@@ -55,7 +55,8 @@ impl Model for Stamp {
         }
         let text = Text::read(json, reader)?;
         let trimmed = text.as_str().trim();
-        let when = match iso(trimmed).map(|(utc, digits)| (utc, digits, true)).or_else(|| us(trimmed).map(|utc| (utc, 0, false))) {
+        let when = match iso(trimmed).map(|(utc, digits)| (utc, digits, true)).or_else(|| us(trimmed).map(|utc| (utc, 0, false)))
+        {
             _ if text.is_lossy() => When::Unreadable,
             Some((utc, ..)) if utc == NOT_SET => When::NotSet,
             // RFC 3339 writes four digits of a year, and an offset can lead out of them.
@@ -89,10 +90,10 @@ impl Model for Stamp {
         }
     }
 
-    /// To the second: US style writes no fraction.
+    /// To the second if one is in US style, which has no fraction.
     fn same_as(&self, other: &Self) -> bool {
         match (self.utc(), other.utc()) {
-            (Some(a), Some(b)) => a.timestamp() == b.timestamp(),
+            (Some(a), Some(b)) => a == b || (self.is_iso() != other.is_iso() && a.timestamp() == b.timestamp()),
             _ => self.text == other.text,
         }
     }
@@ -219,9 +220,20 @@ mod tests {
     #[test]
     fn what_is_no_time_stays_a_text_and_is_counted() {
         for text in [
-            "yesterday", "2026-13-02T09:10:19", "2026-02-30T00:00:00", "2026-03-02T24:00:00", "2026-03-02", "13/1/2024 1:00:00 PM",
-            "1/1/2024 0:00:00 AM", "1/1/2024 13:00:00", "2026-03-02T09:10:19.Z", "2026-03-02T09:10:19.1234567890Z",
-            "2026-03-02T09:10:19+2", "2026-03-02T09:10:19é", "9999-12-31T23:59:59-01:00", "2026-03-02T09:10:60",
+            "yesterday",
+            "2026-13-02T09:10:19",
+            "2026-02-30T00:00:00",
+            "2026-03-02T24:00:00",
+            "2026-03-02",
+            "13/1/2024 1:00:00 PM",
+            "1/1/2024 0:00:00 AM",
+            "1/1/2024 13:00:00",
+            "2026-03-02T09:10:19.Z",
+            "2026-03-02T09:10:19.1234567890Z",
+            "2026-03-02T09:10:19+2",
+            "2026-03-02T09:10:19é",
+            "9999-12-31T23:59:59-01:00",
+            "2026-03-02T09:10:60",
         ] {
             assert_eq!(clean(text), text);
             let mut reader = Reader::new();
@@ -239,5 +251,6 @@ mod tests {
         assert!(iso.better_than(&us) && !us.better_than(&iso) && iso.same_as(&us));
         assert!(us.better_than(&read("garbage")));
         assert!(!read("10/31/2024 1:31:46 PM").same_as(&iso));
+        assert!(!read("2024-10-31T13:31:45Z").same_as(&iso));
     }
 }

@@ -76,7 +76,11 @@ mod tests {
     fn what_would_take_too_much_memory_comes_out_as_it_is() {
         let many = format!("{{\"RecordType\":28,\n\"Recipients\":[{}0]}}", "0,".repeat(400_000));
         let event = line(many.as_bytes());
-        assert!(event.starts_with("{\"feed_untyped\":\"too_many_values\",\"RecordType\":28,\"Recipients\":[0,0,"), "{}", &event[..80]);
+        assert!(
+            event.starts_with("{\"feed_untyped\":\"too_many_values\",\"RecordType\":28,\"Recipients\":[0,0,"),
+            "{}",
+            &event[..80]
+        );
         assert_eq!(event.len(), many.len() - 1 + "\"feed_untyped\":\"too_many_values\",".len());
         assert_eq!(line(event.as_bytes()), event, "the mark stands once");
     }

@@ -228,7 +228,8 @@ impl Scan<'_> {
         match char::from_u32(code) {
             Some(char) => self.canonical.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
             None => self.canonical.extend(
-                [0xE0 | (code >> 12), 0x80 | ((code >> 6) & 0x3F), 0x80 | (code & 0x3F)].map(|byte| u8::try_from(byte).unwrap_or(0)),
+                [0xE0 | (code >> 12), 0x80 | ((code >> 6) & 0x3F), 0x80 | (code & 0x3F)]
+                    .map(|byte| u8::try_from(byte).unwrap_or(0)),
             ),
         }
     }
@@ -281,11 +282,38 @@ mod tests {
     #[test]
     fn every_difference_in_content_matters() {
         let records = [
-            "{}", r#"{"a":1}"#, r#"{"a":-0.5e+10}"#, r#"{"a":0}"#, r#"{"a":1.0}"#, r#"{"a":"1"}"#, r#"{"a":[1]}"#, r#"{"a":[1,2]}"#, r#"{"a":[2,1]}"#, r#"{"a":[12]}"#,
-            r#"{"a":1,"a":1}"#, r#"{"a":{}}"#, r#"{"a":[]}"#, r#"{"a":[{}]}"#, r#"{"a":[[]]}"#, r#"{"a":[[],[]]}"#, r#"{"a":null}"#,
-            r#"{"a":"null"}"#, r#"{"a":""}"#, r#"{"":"a"}"#, r#"{"a":"\ud800"}"#, r#"{"a":"\udc00"}"#, r#"{"a":"\ud800\ud800"}"#,
-            r#"{"a":"\ufffd"}"#, r#"{"a":{"b":1}}"#, r#"{"a":{"b":1,"c":2}}"#, r#"{"a":{"b":1},"c":2}"#, r#"{"a":true}"#,
-            r#"{"a":123456789012345678901234567890}"#, r#"{"a":123456789012345678901234567891}"#, r#"{"a":"b\",\"c"}"#, r#"{"a":"b","c":""}"#,
+            "{}",
+            r#"{"a":1}"#,
+            r#"{"a":-0.5e+10}"#,
+            r#"{"a":0}"#,
+            r#"{"a":1.0}"#,
+            r#"{"a":"1"}"#,
+            r#"{"a":[1]}"#,
+            r#"{"a":[1,2]}"#,
+            r#"{"a":[2,1]}"#,
+            r#"{"a":[12]}"#,
+            r#"{"a":1,"a":1}"#,
+            r#"{"a":{}}"#,
+            r#"{"a":[]}"#,
+            r#"{"a":[{}]}"#,
+            r#"{"a":[[]]}"#,
+            r#"{"a":[[],[]]}"#,
+            r#"{"a":null}"#,
+            r#"{"a":"null"}"#,
+            r#"{"a":""}"#,
+            r#"{"":"a"}"#,
+            r#"{"a":"\ud800"}"#,
+            r#"{"a":"\udc00"}"#,
+            r#"{"a":"\ud800\ud800"}"#,
+            r#"{"a":"\ufffd"}"#,
+            r#"{"a":{"b":1}}"#,
+            r#"{"a":{"b":1,"c":2}}"#,
+            r#"{"a":{"b":1},"c":2}"#,
+            r#"{"a":true}"#,
+            r#"{"a":123456789012345678901234567890}"#,
+            r#"{"a":123456789012345678901234567891}"#,
+            r#"{"a":"b\",\"c"}"#,
+            r#"{"a":"b","c":""}"#,
         ];
         let ids: std::collections::BTreeSet<_> = records.iter().map(|raw| id(raw)).collect();
         assert_eq!(ids.len(), records.len());
@@ -301,7 +329,24 @@ mod tests {
     #[test]
     fn other_bytes_have_an_id_too() {
         let tenant = "11111111-0000-4000-8000-000000000001".parse().unwrap();
-        for bad in [&b""[..], b"{", b"{\"a\"}", b"{\"a\":1,}", b"\xff", b"{}{}", b"{\"a\":nul}", b"[1", b"\"\\x\"", b"{\"a\":\"\\u12\"}", b"[01]", b"[1.]", b"[-]", b"[1e]", b"[1a]", b"[\"\n\"]"] {
+        for bad in [
+            &b""[..],
+            b"{",
+            b"{\"a\"}",
+            b"{\"a\":1,}",
+            b"\xff",
+            b"{}{}",
+            b"{\"a\":nul}",
+            b"[1",
+            b"\"\\x\"",
+            b"{\"a\":\"\\u12\"}",
+            b"[01]",
+            b"[1.]",
+            b"[-]",
+            b"[1e]",
+            b"[1a]",
+            b"[\"\n\"]",
+        ] {
             let identity = of(&tenant, bad);
             assert!(!identity.is_json && identity.id.len() == 32, "{}", String::from_utf8_lossy(bad));
         }
