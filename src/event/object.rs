@@ -66,7 +66,7 @@ enum Role {
 impl<F: Fields> Object<F> {
     /// Reads an object whose members are already apart.
     pub(crate) fn from_members(members: &[Member<'_>], reader: &mut Reader) -> Object<F> {
-        debug_assert!(F::COUNT <= usize::from(u8::MAX), "a layout names a field in eight bits");
+        const { assert!(F::COUNT <= 255, "a layout names a field in eight bits") };
         let mut fields = F::default();
         let mut roles = vec![Role::Other { needless: false }; members.len()];
         assign_fields(&mut fields, members, &mut roles, reader);
@@ -192,12 +192,14 @@ impl<F: Fields> Model for Object<F> {
     }
 }
 
-/// Starts a member; `key` is JSON text.
-fn write_key(key: &str, start: usize, out: &mut Vec<u8>) {
+/// Starts a member; the parts are those of its key, as JSON text.
+fn write_key(key: &[&str], start: usize, out: &mut Vec<u8>) {
     if out.len() > start {
         out.push(b',');
     }
-    out.extend_from_slice(key.as_bytes());
+    for part in key {
+        out.extend_from_slice(part.as_bytes());
+    }
     out.push(b':');
 }
 
@@ -208,18 +210,18 @@ impl<F: Fields> Object<F> {
                 Placed::Field { at, spelled } => {
                     let (Some(key), Some(slot)) = (F::key((*at).into()), self.fields.slot((*at).into())) else { continue };
                     match spelled {
-                        Some(spelled) => write_key(spelled, start, out),
-                        None => write_key(&json::quote(key.name), start, out),
+                        Some(spelled) => write_key(&[spelled], start, out),
+                        None => write_key(&["\"", key.name, "\""], start, out),
                     }
                     slot.write(Form::Wire, out);
                 }
                 Placed::Companion { at } => {
                     let (Some(key), Some(slot)) = (F::key((*at).into()), self.fields.slot((*at).into())) else { continue };
-                    write_key(&companion_key(key), start, out);
+                    write_key(&["\"", key.name, COMPANION, "\""], start, out);
                     json::write_string(slot.companion().unwrap_or_default(), out);
                 }
                 Placed::Other(other) => {
-                    write_key(&other.key, start, out);
+                    write_key(&[&other.key], start, out);
                     out.extend_from_slice(other.value.json().as_bytes());
                 }
             }
@@ -232,27 +234,22 @@ impl<F: Fields> Object<F> {
             match placed {
                 Placed::Field { at, .. } => {
                     let (Some(key), Some(slot)) = (F::key((*at).into()), self.fields.slot((*at).into())) else { continue };
-                    write_key(&json::quote(key.name), start, out);
+                    write_key(&["\"", key.name, "\""], start, out);
                     slot.write(Form::Clean, out);
-                    let companion = companion_key(key);
-                    if let (Some(name), false) = (slot.companion(), keys.others.contains(companion.as_str())) {
-                        write_key(&companion, start, out);
+                    if let Some(name) = slot.companion().filter(|_| !keys.has_other(&[key.name, COMPANION])) {
+                        write_key(&["\"", key.name, COMPANION, "\""], start, out);
                         json::write_string(name, out);
                     }
                 }
                 Placed::Companion { .. } => {}
                 Placed::Other(other) if other.needless => {}
                 Placed::Other(other) => {
-                    write_key(&keys.free(&other.key), start, out);
+                    write_key(&[&keys.free(&other.key)], start, out);
                     out.extend_from_slice(other.value.json().as_bytes());
                 }
             }
         }
     }
-}
-
-fn companion_key(key: &Key) -> String {
-    format!("\"{}{COMPANION}\"", key.name)
 }
 
 /// The keys of a clean object, so that none is written twice: a second one would cost the whole event in the SIEMs that
@@ -285,6 +282,11 @@ impl<'a> Keys<'a> {
             taken.extend(fields.map(|key| json::quote(key.name)));
         }
         Keys { others, taken, numbers: HashMap::new() }
+    }
+
+    /// True if a member that is no field has the key of these parts.
+    fn has_other(&self, parts: &[&str]) -> bool {
+        !self.others.is_empty() && self.others.contains(json::quote(&parts.concat()).as_str())
     }
 
     /// `key`, or `key` with the first number from 2 that makes it free.

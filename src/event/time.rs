@@ -73,10 +73,15 @@ impl Model for Stamp {
         match (form, self.when) {
             (Form::Clean, When::NotSet) => out.extend_from_slice(b"null"),
             (Form::Clean, When::At { utc, digits, .. }) => {
-                let fraction = format!("{:09}", utc.nanosecond());
-                let point = if digits == 0 { "" } else { "." };
-                let text = format!("\"{}{point}{}Z\"", utc.format("%Y-%m-%dT%H:%M:%S"), &fraction[..digits.min(9)]);
+                let (date, time) = (utc.date(), utc.time());
+                let mut text = format!("{:04}-{:02}-{:02}T", date.year(), date.month(), date.day());
+                text += &format!("{:02}:{:02}:{:02}", time.hour(), time.minute(), time.second());
+                if digits > 0 {
+                    text += &format!(".{:09}", time.nanosecond())[..=digits.min(9)];
+                }
+                out.push(b'"');
                 out.extend_from_slice(text.as_bytes());
+                out.extend_from_slice(b"Z\"");
             }
             _ => self.text.write(form, out),
         }
