@@ -397,10 +397,12 @@ impl Feed {
                 return at;
             }
             Fault::AuditingOff => self.open_absence(GapReason::AuditingOff),
-            Fault::Transient { .. } => self.pace.stumbled(),
             _ => {}
         }
         let setback = self.health.failed(fault, mono, &mut self.jitter);
+        if self.health.is_in_trouble() {
+            self.pace.stumbled();
+        }
         if let Fault::Refused(refusal) = fault {
             self.notice(Notice::Refused {
                 refusal: *refusal,
