@@ -294,7 +294,10 @@ fn judge(kind: RequestKind, status: u16, headers: &Headers, said: &ErrorBody, to
     let message = match (said.message.trim(), headers.get("location")) {
         (_, Some(location)) if status / 100 == 3 => {
             let host = Url::parse(location).ok().and_then(|u| u.host_str().map(str::to_owned));
-            safe(&format!("redirected to {}, which is not followed", host.as_deref().unwrap_or("another path")), wire::LONGEST_MESSAGE)
+            safe(
+                &format!("redirected to {}, which is not followed", host.as_deref().unwrap_or("another path")),
+                wire::LONGEST_MESSAGE,
+            )
         }
         ("", _) if said.text.is_empty() => "the reply has no body that explains it".into(),
         ("", _) => "the reply's body explains nothing".into(),

@@ -137,7 +137,9 @@ mod tests {
     fn a_documented_entry() {
         let entry = read_entry(include_bytes!("../../fixtures/api/listing-entry.json"), FALLBACK).unwrap();
         assert_eq!(entry.id.0, "20260301120051748005825$20260301120218791111944$audit_general$Audit_General$emea0001");
-        assert!(entry.uri.ends_with("/activity/feed/audit/20260301120051748005825$20260301120218791111944$audit_general$Audit_General$emea0001"));
+        assert!(entry.uri.ends_with(
+            "/activity/feed/audit/20260301120051748005825$20260301120218791111944$audit_general$Audit_General$emea0001"
+        ));
         assert_eq!(entry.created.to_string(), "2026-03-01T12:02:18.791Z");
         assert_eq!(entry.expires.unwrap().to_string(), "2026-03-08T12:02:18.791Z");
     }
@@ -157,7 +159,12 @@ mod tests {
                 FALLBACK,
                 Some(Time(1000)),
             ),
-            (r#"{"contentUri":"u","contentId":"x","contentCreated":"yesterday","more":{"a":[1,{"b":"\ud800"}]}}"#, "x", FALLBACK, None),
+            (
+                r#"{"contentUri":"u","contentId":"x","contentCreated":"yesterday","more":{"a":[1,{"b":"\ud800"}]}}"#,
+                "x",
+                FALLBACK,
+                None,
+            ),
         ] {
             let entry = read(text).unwrap();
             assert_eq!((entry.id.0.as_str(), entry.created, entry.expires), (id, created, expires), "{text}");

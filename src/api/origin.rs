@@ -125,7 +125,9 @@ impl Origin {
         if url.scheme() != self.root.scheme() {
             return Err(Foreign::Scheme(url.scheme().to_owned()));
         }
-        if url.host().is_none() || url.host() != self.root.host() || url.port_or_known_default() != self.root.port_or_known_default()
+        if url.host().is_none()
+            || url.host() != self.root.host()
+            || url.port_or_known_default() != self.root.port_or_known_default()
         {
             let port = url.port().map(|p| format!(":{p}")).unwrap_or_default();
             return Err(Foreign::Host(format!("{}{port}", url.host_str().unwrap_or("missing"))));
@@ -145,7 +147,8 @@ impl Origin {
             return false;
         }
         let version = segments.next().and_then(|s| s.strip_prefix(['v', 'V']));
-        if !version.is_some_and(|v| v.starts_with(|c: char| c.is_ascii_digit()) && v.bytes().all(|b| b.is_ascii_digit() || b == b'.'))
+        if !version
+            .is_some_and(|v| v.starts_with(|c: char| c.is_ascii_digit()) && v.bytes().all(|b| b.is_ascii_digit() || b == b'.'))
         {
             return false;
         }

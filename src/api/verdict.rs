@@ -111,8 +111,8 @@ mod tests {
 
     const WAIT: Option<Duration> = Some(Duration::from_secs(9));
     const STATUSES: [u16; 28] = [
-        200, 201, 202, 204, 206, 301, 302, 304, 307, 308, 400, 401, 402, 403, 404, 405, 407, 408, 409, 410, 421, 425, 429, 500, 501,
-        502, 503, 599,
+        200, 201, 202, 204, 206, 301, 302, 304, 307, 308, 400, 401, 402, 403, 404, 405, 407, 408, 409, 410, 421, 425, 429, 500,
+        501, 502, 503, 599,
     ];
 
     fn transient() -> Fault {
@@ -125,8 +125,8 @@ mod tests {
 
     /// Section 10.2, by code: the fault, and for which requests; elsewhere the code makes no sense.
     fn rows() -> Vec<(&'static str, Fault, &'static [RequestKind])> {
-        use RequestKind as K;
         use Refusal as R;
+        use RequestKind as K;
         let all: &[K] = &K::ALL;
         let lists: &[K] = &[K::List, K::NextPage];
         let blob: &[K] = &[K::Blob];
@@ -188,7 +188,8 @@ mod tests {
     /// Section 10.2, "without a usable code", for every request and status.
     #[test]
     fn the_status_decides_where_no_code_does() {
-        let unusable = [None, Some(""), Some("AF"), Some("AF20099"), Some("AF10002"), Some("AF20024"), Some("-1"), Some("Forbidden")];
+        let unusable =
+            [None, Some(""), Some("AF"), Some("AF20099"), Some("AF10002"), Some("AF20024"), Some("-1"), Some("Forbidden")];
         for kind in RequestKind::ALL {
             for code in unusable {
                 for status in STATUSES {
@@ -222,7 +223,11 @@ mod tests {
                 (None, "error_AF429_x", ""),
                 (None, "AF429-throttled", ""),
             ] {
-                assert_eq!(verdict(RequestKind::Blob, status, code, message, WAIT, text), throttled(), "{status} {message} {text}");
+                assert_eq!(
+                    verdict(RequestKind::Blob, status, code, message, WAIT, text),
+                    throttled(),
+                    "{status} {message} {text}"
+                );
             }
         }
     }

@@ -47,7 +47,9 @@ pub(super) fn granted(body: Vec<u8>, headers: &Headers, secrets: &[String]) -> R
         return Err(match json.trim_ascii_start().first() {
             Some(b'{' | b'[') | None => unusable("the token reply can't be read"),
             // Entra never answers like this: it is a page of something on the way.
-            Some(_) => failure(Fault::Transient { retry_after: None }, "the token reply is not JSON but a page, perhaps of a proxy"),
+            Some(_) => {
+                failure(Fault::Transient { retry_after: None }, "the token reply is not JSON but a page, perhaps of a proxy")
+            }
         });
     };
     match grant.access_token.map(Zeroizing::new) {

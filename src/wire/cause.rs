@@ -70,9 +70,6 @@ fn kind(links: &[&(dyn Error + 'static)], hints: Hints) -> WireErrorKind {
             _ => cut,
         };
     }
-    if links.iter().any(|l| l.to_string().contains("decompressed")) {
-        return WireErrorKind::Encoding;
-    }
     if hints.in_body { WireErrorKind::Body } else { WireErrorKind::Other }
 }
 
@@ -85,8 +82,6 @@ fn io_kind(kind: io::ErrorKind, cut: WireErrorKind) -> Option<WireErrorKind> {
         Io::ConnectionReset | Io::ConnectionAborted | Io::BrokenPipe | Io::NotConnected => Some(WireErrorKind::Reset),
         Io::UnexpectedEof => Some(cut),
         Io::TimedOut => Some(WireErrorKind::Timeout),
-        // Over TCP and TLS nothing else gives these: it is the decompressor.
-        Io::InvalidData | Io::InvalidInput => Some(if cut == WireErrorKind::Body { WireErrorKind::Encoding } else { cut }),
         _ => None,
     }
 }
@@ -165,13 +160,11 @@ mod tests {
             (io_error(Io::ConnectionReset), body, K::Reset),
             (io_error(Io::UnexpectedEof), none, K::Reset),
             (io_error(Io::UnexpectedEof), body, K::Body),
-            (io_error(Io::InvalidData), body, K::Encoding),
             (io_error(Io::TimedOut), none, K::Timeout),
             (link("x", "dns error"), Hints { dns: true, ..connect }, K::Dns),
             (link("x", "operation timed out"), Hints { timeout: true, ..connect }, K::Timeout),
             (link("x", "tunnel error: proxy authorization required"), connect, K::Proxy),
             (link("tunnel error: failed to create underlying connection", io_error(Io::ConnectionRefused)), connect, K::Proxy),
-            (link("x", "there are extra bytes after body has been decompressed"), body, K::Encoding),
             (link("x", "y"), body, K::Body),
             (link("x", "y"), connect, K::Connect),
             (link("x", "y"), none, K::Other),
