@@ -201,6 +201,57 @@ async fn what_a_new_token_can_not_mend_costs_none() {
     }
 }
 
+#[tokio::test]
+async fn a_slow_request_takes_the_token_that_others_got_meanwhile() {
+    let server = service(|seen| match (seen.bearer(), seen.target.contains("/audit/slow")) {
+        (Some("canary-token-1"), true) => [vec![Step::Wait(Duration::from_millis(300))], json(401, "")].concat(),
+        (Some("canary-token-1"), false) => json(401, ""),
+        _ => json(200, "[]"),
+    })
+    .await;
+    let client = client(&server);
+    let slow = tokio::spawn({
+        let (client, uri) = (client.clone(), server.url(&format!("{FEED}/audit/slow")));
+        async move { client.blob(uri.as_str()).await.map(|_| ()) }
+    });
+    // The slow request obtains the token itself, so that by its own start alone it would be a fault.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    client.list(ContentType::AuditGeneral, window()).await.unwrap();
+    slow.await.unwrap().unwrap();
+    assert_eq!(token_requests(&server), 2);
+}
+
+#[tokio::test]
+async fn a_token_that_was_taken_before_is_replaced_though_it_is_young() {
+    let server = service(|seen| match (seen.bearer(), seen.target.contains("/audit/")) {
+        (Some("canary-token-1"), true) => [vec![Step::Wait(Duration::from_millis(200))], json(401, "")].concat(),
+        _ => json(200, "[]"),
+    })
+    .await;
+    let client = client(&server);
+    let uri = server.url(&format!("{FEED}/audit/slow"));
+    // Both begin before there is a token; the listing is taken with it, the blob is not any more.
+    let (blob, page) = tokio::join!(client.blob(uri.as_str()), client.list(ContentType::AuditGeneral, window()));
+    assert!(blob.is_ok() && page.is_ok());
+    assert_eq!(token_requests(&server), 2);
+}
+
+#[tokio::test]
+async fn a_service_that_takes_no_token_is_not_asked_for_ever() {
+    let server = service(|_| json(401, "")).await;
+    let client = client(&server);
+    let calls: Vec<_> = (0..20)
+        .map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move { client.list(ContentType::AuditGeneral, window()).await.map(|_| ()) })
+        })
+        .collect();
+    for call in calls {
+        assert_eq!(call.await.unwrap().unwrap_err().fault, Fault::Refused(Refusal::Unknown));
+    }
+    assert!(api_requests(&server).len() <= 20 * (1 + usize::from(NEWER_TOKENS)));
+}
+
 /// Tokens that the service revokes at will, while many requests run: none of them notices.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn revoked_tokens_never_surface() {

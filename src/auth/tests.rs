@@ -170,7 +170,8 @@ fn age(tokens: &TokenSource<HttpTransport>, by: Duration) {
     let began = Instant::now() - by;
     let lifetime = Lifetime::new(began, Duration::from_secs(3599));
     let secret = old.token.secret.clone();
-    let token = Arc::new(Token { secret, serial: old.token.serial, lifetime, rejected: AtomicBool::new(false) });
+    let (rejected, accepted) = (AtomicBool::new(false), AtomicBool::new(false));
+    let token = Arc::new(Token { secret, serial: old.token.serial, lifetime, rejected, accepted });
     *current = Some(Current { token, renew_at: lifetime.renew_at() });
 }
 
