@@ -88,7 +88,12 @@ fn io_kind(kind: io::ErrorKind, cut: WireErrorKind) -> Option<WireErrorKind> {
 
 fn tls_kind(error: &rustls::Error) -> WireErrorKind {
     use rustls::CertificateError as Cert;
-    let rustls::Error::InvalidCertificate(certificate) = error else { return WireErrorKind::Tls };
+    let certificate = match error {
+        rustls::Error::InvalidCertificate(certificate) => certificate,
+        // The platform verifier's words for a host without any certificates: it then knows no issuer.
+        rustls::Error::General(text) if text.contains("No CA certificates") => return WireErrorKind::TlsUnknownIssuer,
+        _ => return WireErrorKind::Tls,
+    };
     match certificate {
         Cert::Expired | Cert::ExpiredContext { .. } | Cert::NotValidYet | Cert::NotValidYetContext { .. } => {
             WireErrorKind::TlsExpired
@@ -186,5 +191,7 @@ mod tests {
             assert_eq!(tls_kind(&rustls::Error::InvalidCertificate(certificate)), expected);
         }
         assert_eq!(tls_kind(&rustls::Error::HandshakeNotComplete), WireErrorKind::Tls);
+        let none = rustls::Error::General("No CA certificates were loaded from the system".into());
+        assert_eq!(tls_kind(&none), WireErrorKind::TlsUnknownIssuer);
     }
 }
