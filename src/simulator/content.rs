@@ -204,7 +204,8 @@ impl Generator {
     fn find(&self, content_type: ContentType, id: &ContentId) -> Option<Blob> {
         let created = created_in(&id.0)?;
         let first = self.first_index(created);
-        (first..=first + 2).filter_map(|i| self.blob(content_type, i)).find(|b| b.id == *id)
+        let near = (first..).map_while(|i| self.blob(content_type, i)).take_while(|b| b.created <= created);
+        near.into_iter().find(|b| b.id == *id)
     }
 
     fn kind(&self, no: BlobNo, index: u64) -> Kind {
