@@ -73,8 +73,13 @@ pub struct SimulateOptions {
     /// Begin without a subscription: listings fail until one is started
     #[arg(long)]
     pub require_subscription: bool,
-    /// Unstable: something that goes wrong, as [TARGET:]KIND[=VALUE][@WHEN] (can be repeated)
-    #[arg(long = "fault", value_name = "FAULT", long_help = fault_help())]
+    /// What goes wrong; unstable, see [`GRAMMAR`].
+    #[arg(
+        long = "fault",
+        value_name = "FAULT",
+        help = "Unstable: something that goes wrong, as [TARGET:]KIND[=VALUE][@WHEN] (can be repeated)",
+        long_help = fault_help()
+    )]
     pub faults: Vec<Rule>,
 }
 
