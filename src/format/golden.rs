@@ -1,6 +1,3 @@
-<<<<<<< HEAD
-
-=======
 //! Lines as they are to come out, and what holds for the lines of any record.
 //!
 //! The golden lines stand in `fixtures/golden/<format>/`. To write them anew after a change that is meant, and to see in the
@@ -307,4 +304,3 @@ fn said(json: &str) -> String {
     }
     said
 }
->>>>>>> event
