@@ -1,0 +1,108 @@
+//! One process at a time: a lock of our own, which dies with its holder and can name it.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use chrono::{DateTime, Utc};
+use rustix::fs::OFlags;
+use serde::{Deserialize, Serialize};
+
+use super::StoreError;
+use crate::domain::Time;
+
+/// A process that was killed can hold its lock until the kernel has torn it down; a restart must not fail for that.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Held for as long as it lives. The file stays; only its lock says anything.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct Holder {
+    pid: Option<u32>,
+    since: Option<String>,
+}
+
+impl Lock {
+    /// Takes the lock of a state directory; with `announce`, writes into it who has it.
+    pub(super) fn take(state_dir: &Path, announce: bool) -> Result<Self, StoreError> {
+        let failed = |e: &std::io::Error| StoreError::of_io(state_dir, "locking", e);
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
+            .open(state_dir.join("lock"))
+            .map_err(|e| failed(&e))?;
+        let since = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if since.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(50)),
+                Err(TryLockError::WouldBlock) => return Err(held(&mut file, state_dir)),
+                Err(TryLockError::Error(error)) => return Err(failed(&error)),
+            }
+        }
+        if announce {
+            let holder = Holder { pid: Some(std::process::id()), since: Some(started().to_string()) };
+            let text = serde_json::to_vec(&holder).expect("a number and a string are always JSON");
+            let written = file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0))).and_then(|_| file.write_all(&text));
+            written.map_err(|e| failed(&e))?;
+        }
+        Ok(Self { _file: file })
+    }
+}
+
+/// When this process took the lock, which is as good as its start.
+fn started() -> Time {
+    Time::from(DateTime::<Utc>::from(SystemTime::now())).floor_second()
+}
+
+fn held(file: &mut File, state_dir: &Path) -> StoreError {
+    let mut text = String::new();
+    file.take(1 << 10).read_to_string(&mut text).ok();
+    let holder: Holder = serde_json::from_str(&text).unwrap_or_default();
+    let since = holder.since.as_deref().and_then(Time::parse);
+    StoreError::Locked { dir: state_dir.to_owned(), pid: holder.pid, since }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_holder_is_told_who_the_first_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Lock::take(dir.path(), true).unwrap();
+        let begun = Instant::now();
+        match Lock::take(dir.path(), true).unwrap_err() {
+            StoreError::Locked { pid, since, .. } => {
+                assert_eq!(pid, Some(std::process::id()));
+                assert!(since.is_some());
+            }
+            other => panic!("{other}"),
+        }
+        assert!(begun.elapsed() >= PATIENCE);
+        drop(first);
+        Lock::take(dir.path(), false).unwrap();
+    }
+
+    #[test]
+    fn a_lock_that_is_let_go_in_time_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Lock::take(dir.path(), true).unwrap();
+        let path = dir.path().to_owned();
+        let second = thread::spawn(move || Lock::take(&path, true).is_ok());
+        thread::sleep(Duration::from_millis(200));
+        drop(first);
+        assert!(second.join().unwrap());
+    }
+}

@@ -1,0 +1,109 @@
+//! Unfinished sled files, moved out of the way before sled sees them.
+//!
+//! sled writes `snap.<lsn>.generating`, syncs it and renames it to `snap.<lsn>`. At open it takes the file whose name sorts
+//! last among all `snap.*`, `.generating` included, and refuses for ever if that one is cut short (sled 0.34.7,
+//! `pagecache/snapshot.rs`). Only an unfinished `.generating` is moved: a finished one may be the newest
+//! snapshot there is, and a store that loses its snapshots can open empty without an error.
+//!
+//! sled writes `conf` once, at the very first open, without a sync; it holds nothing but settings that never change here,
+//! so a broken one is moved as well, and sled writes it anew.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+/// Most bytes of a snapshot that are read to check it. At 3.5 million blobs it has less than a megabyte.
+const SNAPSHOT_LIMIT: u64 = 256 << 20;
+
+/// Moves what a kill left unfinished in `tree` into `aside`; tells what was moved, and where to.
+pub(super) fn set_aside_unfinished(tree: &Path, aside: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut moved = Vec::new();
+    for entry in fs::read_dir(tree)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let unfinished = if name.starts_with("snap.") && name.ends_with(".generating") {
+            !is_finished(&entry.path(), 12)?
+        } else {
+            // A `conf` of up to eight bytes counts as missing and is written anew by sled itself.
+            name == "conf" && entry.metadata()?.len() > 8 && !is_finished(&entry.path(), 4)?
+        };
+        if unfinished {
+            moved.push(set_aside(&entry.path(), aside)?);
+        }
+    }
+    if !moved.is_empty() {
+        File::open(tree)?.sync_all()?;
+    }
+    Ok(moved)
+}
+
+/// Renames a file into `aside` under a name that is free there.
+pub(super) fn set_aside(path: &Path, aside: &Path) -> io::Result<PathBuf> {
+    match DirBuilder::new().mode(0o700).create(aside) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let free = (0_u32..).map(|n| aside.join(if n == 0 { name.clone() } else { format!("{name}.{n}") }));
+    let target = free.into_iter().find(|target| !target.exists()).expect("some name of four billion is free");
+    fs::rename(path, &target)?;
+    File::open(aside)?.sync_all()?;
+    Ok(target)
+}
+
+/// True if the file is content followed by a trailer of `trailer` bytes, whose last four are the CRC-32 of the content.
+fn is_finished(path: &Path, trailer: usize) -> io::Result<bool> {
+    if fs::metadata(path)?.len() > SNAPSHOT_LIMIT {
+        return Ok(true);
+    }
+    let bytes = fs::read(path)?;
+    let Some(content) = bytes.len().checked_sub(trailer).filter(|n| *n > 0).map(|n| &bytes[..n]) else { return Ok(false) };
+    Ok(bytes.ends_with(&crc32(content).to_le_bytes()))
+}
+
+/// CRC-32 as of IEEE 802.3, a bit at a time: these files are small and read once a start.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc: u32, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crc32_is_the_usual_one() {
+        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+    }
+
+    #[test]
+    fn only_unfinished_files_are_moved_and_none_is_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let (tree, aside) = (dir.path().join("tree"), dir.path().join("aside"));
+        fs::create_dir(&tree).unwrap();
+        let mut whole = b"pages".to_vec();
+        whole.extend_from_slice(&5_u64.to_le_bytes());
+        whole.extend_from_slice(&crc32(b"pages").to_le_bytes());
+        for (name, content) in [
+            ("snap.01", &b"short"[..]),
+            ("snap.02.generating", &whole[..]),
+            ("snap.03.generating", b""),
+            ("snap.04.generating", &whole[..whole.len() - 1]),
+            ("db", b""),
+        ] {
+            fs::write(tree.join(name), content).unwrap();
+        }
+        let moved = set_aside_unfinished(&tree, &aside).unwrap();
+        assert_eq!(moved.len(), 2);
+        for kept in ["snap.01", "snap.02.generating", "db"] {
+            assert!(tree.join(kept).exists(), "{kept}");
+        }
+        fs::write(tree.join("snap.03.generating"), b"again").unwrap();
+        set_aside_unfinished(&tree, &aside).unwrap();
+        assert_eq!(fs::read(aside.join("snap.03.generating")).unwrap(), b"");
+        assert_eq!(fs::read(aside.join("snap.03.generating.1")).unwrap(), b"again");
+    }
+}
