@@ -10,7 +10,7 @@ use crate::sink::Receipt;
 /// Keeps committed state in memory. A clone is the state as it was: what a crash and a restart would find.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MemoryStore {
-    values: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub(super) values: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 impl MemoryStore {

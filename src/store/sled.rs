@@ -19,9 +19,10 @@
 //! `flush_every_ms(None)`, on purpose. With a flusher sled writes and syncs from a thread that only logs its errors, ends
 //! in silence after one, and makes `Drop` wait for ever if it panicked (`flusher.rs`). It is needed for nothing: commits
 //! flush and sync themselves; segments are freed and reused on the writing path once their replacement is written
-//! (`SegmentAccountant::stabilize`), which waits for no fsync of the flusher's; segments are cleaned on the writing path
-//! too, a page with each page replaced (`PageCache::replace`); truncation syncs by itself. Without it an idle
-//! store makes no system calls at all, and every write belongs to a commit.
+//! (`SegmentAccountant::stabilize`), which waits for no fsync of the flusher's; truncation syncs by itself. What it does do
+//! is to clean thinly filled segments. The writing path does that too, a page with each page replaced
+//! (`PageCache::replace`), but falls behind, so `store/copy.rs` gives the room back. Without the flusher an idle store
+//! makes no system calls at all, and every write belongs to a commit.
 //!
 //! # Large values
 //!
@@ -113,6 +114,11 @@ impl Engine {
             self.broken.set(true);
             StoreError::of_io(&self.state_dir, "syncing", &error)
         })
+    }
+
+    /// The length of sled's file.
+    pub(super) fn size(&self) -> Result<u64, StoreError> {
+        self.log.metadata().map(|m| m.len()).map_err(|e| StoreError::of_io(&self.state_dir, "measuring", &e))
     }
 
     /// Writes and syncs what is left, and lets go.
