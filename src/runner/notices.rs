@@ -189,7 +189,7 @@ impl Herald {
             Notice::FilterChanged { before, since } => say!(
                 warn,
                 "filter_changed",
-                "the wanted record types changed (they were {before}): blobs before {since} were read with the old ones; run `defender-feed backfill` for records of the new types in them"
+                "the wanted record types changed (they were {before}): blobs before {since} were read with the old ones: run `defender-feed backfill` for records of the new types in them. What came after that is read anew, and some of it comes again"
             ),
             Notice::ClockSkew { ms } => say!(
                 warn,

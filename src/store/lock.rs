@@ -29,6 +29,12 @@ struct Holder {
     since: Option<String>,
 }
 
+/// True if a process holds the lock right now. No file is made by looking.
+pub(super) fn is_held(state_dir: &Path) -> bool {
+    let file = File::open(state_dir.join("lock"));
+    file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 impl Lock {
     /// Takes the lock of a state directory; with `announce`, writes into it who has it.
     pub(super) fn take(state_dir: &Path, announce: bool) -> Result<Self, StoreError> {

@@ -116,6 +116,11 @@ pub enum StartedFrom {
 }
 
 impl SledStore {
+    /// True if a process holds the state in `state_dir` right now.
+    pub fn is_locked(state_dir: &Path) -> bool {
+        super::lock::is_held(state_dir)
+    }
+
     /// Opens the state in `state_dir`, or creates it; waits up to two seconds for another process to let go of it.
     ///
     /// # Errors
