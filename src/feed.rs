@@ -54,6 +54,8 @@ const REMEMBER: Duration = Duration::from_secs(8 * 24 * 3600);
 /// A one-shot run lists its range again until a pass finds nothing new; this many passes without an end mean that the
 /// service invents blobs.
 const PASSES_MAX: u32 = 20;
+/// Blobs of the last hour are the likeliest to be listed late: a one-shot run that reaches into it looks again after this.
+const SETTLE: Duration = Duration::from_secs(2);
 /// A one-shot run gives a window up after so many failures in a row, about ten minutes.
 const LISTING_ATTEMPTS_MAX: u32 = 15;
 /// The core never asks to be called again sooner than this: it can't spin.
@@ -92,6 +94,7 @@ pub struct Feed {
     draining: bool,
     off_since: Option<(GapReason, Time)>,
     passes: u32,
+    pass_began: Duration,
     listed_before_pass: u64,
     stopping: bool,
     abandoned: bool,
@@ -137,6 +140,7 @@ impl Feed {
             draining: false,
             off_since: None,
             passes: 0,
+            pass_began: now.mono,
             listed_before_pass: 0,
             stopping: false,
             abandoned: false,
@@ -610,6 +614,7 @@ impl Feed {
             self.open.grew(0, now.mono);
         }
         let restored = self.memory_floor.is_some();
+        self.pass_began = now.mono;
         self.lister = Some(match self.settings.plan {
             Plan::Follow { poll_interval, look_back } => {
                 Lister::following(self.begin, self.floor, poll_interval, look_back, restored)
@@ -679,9 +684,14 @@ impl Feed {
         if !listed || !self.blobs.is_idle() {
             return;
         }
+        let young = self.end + listing::LIVE_SPAN > self.server(now);
+        if young && now.mono < self.pass_began + SETTLE {
+            return;
+        }
         let found = self.blobs.balance().listed != self.listed_before_pass;
         if self.passes == 0 || (found && self.passes < PASSES_MAX) {
             self.passes += 1;
+            self.pass_began = now.mono;
             self.listed_before_pass = self.blobs.balance().listed;
             self.raise_floor();
             let end = self.end;
@@ -719,6 +729,9 @@ impl Feed {
             && let Some(at) = self.open.wake()
         {
             wake = wake.min(at);
+        }
+        if self.settings.plan.is_one_shot() && self.pass_began + SETTLE > mono {
+            wake = wake.min(self.pass_began + SETTLE);
         }
         if !self.stopping {
             wake = wake.min(self.request_wake(now).unwrap_or(Duration::MAX));

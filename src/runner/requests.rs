@@ -80,7 +80,11 @@ impl<T: Transport, C: Clock> Session<T, C> {
                 };
                 Input::Subscription { standing, date: answer.date }
             }
-            Err(failure) => subscription_failed(failure),
+            Err(failure) => match failure.fault {
+                Fault::NoSubscription => Input::Subscription { standing: Standing::Missing, date: failure.date },
+                Fault::SubscriptionDisabled => Input::Subscription { standing: Standing::Disabled, date: failure.date },
+                _ => subscription_failed(failure),
+            },
         };
         fact(&reports, input).await;
     }
