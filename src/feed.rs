@@ -182,6 +182,7 @@ impl Feed {
             Input::BlobLost { part, print, bytes, detail, date } => self.blob_lost(now, part, print, bytes, detail, date),
             Input::BlobFailed { key, fault, detail, print, date } => self.blob_failed(now, key, &fault, &detail, print, date),
             Input::Committed { id } => self.committed(now, id),
+            Input::Paused { until } => self.pace.hold_until(now.mono, until),
             Input::Stop => self.stopping = true,
             Input::Abandon => self.abandoned = true,
         }
