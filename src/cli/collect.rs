@@ -17,13 +17,15 @@ use crate::poll::{RunEnd, run};
 use crate::runner::{BLOBS_AT_ONCE, Board, FeedEnd, FeedJob, Halt, Order, Shared, SystemClock, Writer};
 use crate::sink::{Sink, watch_hangup};
 use crate::store::{Store, StoreError};
-use crate::telemetry::Console;
+use crate::telemetry::{Console, Progress};
 use crate::wire::{HttpSettings, HttpTransport, WireError};
 
 /// After the feeds have ended, the store may take this long to close.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
 /// If a signal's time is up, the writer is waiting for a reader that stalls, maybe for ever: this rounds the end off within 5 s.
 const CLOSE_HURRIED: Duration = Duration::from_millis(200);
+/// Often enough to look alive.
+const SHOW_EVERY: Duration = Duration::from_millis(250);
 /// Two threads: one can wait for a lock or a page of the disk while the other serves the sockets.
 const WORKERS: usize = 2;
 
@@ -54,6 +56,11 @@ pub(super) fn transport() -> Result<HttpTransport, WireError> {
 
 /// The API client of one tenant.
 pub(super) fn client(tenant: &TenantSettings, transport: &HttpTransport) -> Client<HttpTransport> {
+    client_with(tenant, transport, tokens(tenant, transport))
+}
+
+/// Where a tenant's tokens come from; clones share them.
+fn tokens(tenant: &TenantSettings, transport: &HttpTransport) -> TokenSource<HttpTransport> {
     let secret = tenant.secret.clone();
     let credentials = Credentials {
         tenant: tenant.tenant_id.clone(),
@@ -62,7 +69,10 @@ pub(super) fn client(tenant: &TenantSettings, transport: &HttpTransport) -> Clie
         login_url: tenant.login_url.clone(),
         scope: tenant.scope.clone(),
     };
-    let tokens = TokenSource::new(transport.clone(), credentials);
+    TokenSource::new(transport.clone(), credentials)
+}
+
+fn client_with(tenant: &TenantSettings, transport: &HttpTransport, tokens: TokenSource<HttpTransport>) -> Client<HttpTransport> {
     let api = ApiSettings {
         api_url: tenant.api_url.clone(),
         tenant: tenant.tenant_id.clone(),
@@ -84,6 +94,8 @@ pub(super) fn jobs(
         // The quota is the tenant's: its content types share it.
         let types = u32::try_from(tenant.content_types.len()).unwrap_or(1).max(1);
         let per_minute = (f64::from(tenant.requests_per_minute) * share) as u32 / types;
+        let tokens = tokens(tenant, transport);
+        let (pause, _) = watch::channel(Duration::ZERO);
         for &content_type in &tenant.content_types {
             let feed = FeedId { tenant: tenant.tenant_id.clone(), content_type };
             let memory = store.restore(&feed)?.into();
@@ -102,7 +114,8 @@ pub(super) fn jobs(
                     not_before: tenant.not_before,
                 },
                 memory,
-                client: client(tenant, transport),
+                client: client_with(tenant, transport, tokens.clone()),
+                pause: pause.clone(),
                 tenant_name: Some(tenant.name.clone()).filter(|name| name != tenant.tenant_id.as_str()),
                 labels: tenant.labels.clone(),
                 filter: tenant.record_types.clone(),
@@ -151,18 +164,19 @@ pub(super) fn collect<S: Sink, T: Store>(collection: Collection<'_>, sink: S, st
         })
     });
     let Collection { console, jobs, one_shot, quiet_close, order, .. } = collection;
+    let board = Arc::new(Board::default());
     let (run_end, signal) = runtime.block_on(async {
+        let showing = one_shot.then(|| tokio::spawn(show(console.progress("blobs"), board.clone())));
         let seen = Arc::new(OnceLock::new());
         let caught = tokio::spawn(signals(order.clone(), seen.clone()));
-        let shared = Shared {
-            clock: SystemClock::new(),
-            writer,
-            order,
-            budget: Arc::new(Semaphore::new(BLOBS_AT_ONCE)),
-            board: Arc::new(Board::default()),
-        };
+        let shared = Shared { clock: SystemClock::new(), writer, order, budget: Arc::new(Semaphore::new(BLOBS_AT_ONCE)), board };
         let end = run(jobs, shared, !one_shot).await;
         caught.abort();
+        if let Some(showing) = showing {
+            showing.abort();
+            // Its bar is cleared when it is dropped.
+            let _ = showing.await;
+        }
         (end, seen.get().copied())
     });
     runtime.shutdown_timeout(Duration::from_millis(100));
@@ -181,6 +195,16 @@ pub(super) fn collect<S: Sink, T: Store>(collection: Collection<'_>, sink: S, st
     }
     let exit = exit_of(&run_end, signal, one_shot, (!quiet_close).then_some(console), console);
     Collected { run: run_end, exit }
+}
+
+/// Shows how far a one-shot run has come.
+async fn show(mut progress: Progress, board: Arc<Board>) {
+    let mut ticks = tokio::time::interval(SHOW_EVERY);
+    loop {
+        ticks.tick().await;
+        let (done, listed, records) = board.progress();
+        progress.set(done, listed, records);
+    }
 }
 
 /// The first signal asks to stop; the second ends the process at once.
