@@ -164,7 +164,7 @@ pub(super) fn collect<S: Sink, T: Store>(collection: Collection<'_>, sink: S, st
     let Collection { console, jobs, one_shot, quiet_close, order, .. } = collection;
     let board = Arc::new(Board::default());
     let (run_end, signal) = runtime.block_on(async {
-        let showing = one_shot.then(|| tokio::spawn(show(console.progress("blobs"), board.clone())));
+        let showing = one_shot.then(|| tokio::spawn(show(console.progress("backfill"), board.clone())));
         let seen = Arc::new(OnceLock::new());
         let caught = tokio::spawn(signals(order.clone(), seen.clone()));
         let shared = Shared { clock: SystemClock::new(), writer, order, budget: Arc::new(Semaphore::new(BLOBS_AT_ONCE)), board };
@@ -216,6 +216,8 @@ async fn signals(order: watch::Sender<Order>, seen: Arc<OnceLock<Exit>>) {
             return;
         }
     };
+    // A file-size limit would kill the process by default; caught, the write fails with an error that says why.
+    let _file_size = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()));
     let mut next = async || {
         tokio::select! {
             _ = interrupt.recv() => Exit::Interrupted,
