@@ -155,7 +155,7 @@ pub(super) fn collect<S: Sink, T: Store>(collection: Collection<'_>, sink: S, st
             order.send_if_modified(|now| {
                 let first = !matches!(now, Order::Halt(_));
                 if first {
-                    *now = Order::Halt(Halt::Output(text.to_owned()));
+                    *now = Order::Halt(Halt::Closed(text.to_owned()));
                 }
                 first
             });
@@ -242,6 +242,10 @@ async fn signals(order: watch::Sender<Order>, seen: Arc<OnceLock<Exit>>) {
 fn exit_of(end: &RunEnd, signal: Option<Exit>, one_shot: bool, on_close: Option<&Console>, console: &Console) -> Exit {
     match &end.halt {
         Some(Halt::Output(text)) => {
+            console.error(text);
+            return Exit::OutputClosed;
+        }
+        Some(Halt::Closed(text)) => {
             if let Some(console) = on_close {
                 console.error(text);
             }
