@@ -22,6 +22,8 @@ use crate::wire::{HttpSettings, HttpTransport, WireError};
 
 /// After the feeds have ended, the store may take this long to close.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
+/// If a signal's time is up, the writer is waiting for a reader that stalls, maybe for ever: this rounds the end off within 5 s.
+const CLOSE_HURRIED: Duration = Duration::from_millis(200);
 /// Often enough to look alive.
 const SHOW_EVERY: Duration = Duration::from_millis(250);
 /// Two threads: one can wait for a lock or a page of the disk while the other serves the sockets.
@@ -178,8 +180,9 @@ pub(super) fn collect<S: Sink, T: Store>(collection: Collection<'_>, sink: S, st
         (end, seen.get().copied())
     });
     runtime.shutdown_timeout(Duration::from_millis(100));
-    let closing = Instant::now();
-    while !thread.is_finished() && closing.elapsed() < CLOSE_MAX {
+    let hurried = run_end.outcomes.iter().any(|(_, outcome)| outcome.end == FeedEnd::Hurried);
+    let (closing, patience) = (Instant::now(), if hurried { CLOSE_HURRIED } else { CLOSE_MAX });
+    while !thread.is_finished() && closing.elapsed() < patience {
         std::thread::sleep(Duration::from_millis(2));
     }
     if thread.is_finished()
