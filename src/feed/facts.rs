@@ -84,8 +84,9 @@ impl Feed {
                 continue;
             }
             let live = !self.settings.plan.is_one_shot() && (purpose == listing::Purpose::Live || entry.created >= young);
+            let created = entry.created;
             if !self.blobs.add(entry, live) {
-                lister.broken(id, Broken::Full, now.mono, &mut self.jitter);
+                lister.overflowed(id, created, now.mono);
                 self.draining = true;
                 return;
             }
