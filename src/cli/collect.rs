@@ -166,7 +166,7 @@ pub(super) fn collect<S: Sink, T: Store>(collection: Collection<'_>, sink: S, st
     let Collection { console, jobs, one_shot, quiet_close, order, .. } = collection;
     let board = Arc::new(Board::default());
     let (run_end, signal) = runtime.block_on(async {
-        let showing = one_shot.then(|| tokio::spawn(show(console.progress("backfill"), board.clone())));
+        let showing = one_shot.then(|| tokio::spawn(show(console.progress("collecting"), board.clone())));
         let seen = Arc::new(OnceLock::new());
         let caught = tokio::spawn(signals(order.clone(), seen.clone()));
         let shared = Shared { clock: SystemClock::new(), writer, order, budget: Arc::new(Semaphore::new(BLOBS_AT_ONCE)), board };
