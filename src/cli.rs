@@ -195,7 +195,8 @@ fn dispatch(command: Command, context: Context) -> Exit {
         Command::Backfill(args) => backfill::run(&args, &context),
         Command::Demo(args) => demo::run(&args, &context),
         Command::Simulate(args) => simulate::run(&args, &context),
-        Command::Decode(_) | Command::Check(_) | Command::Subscriptions(_) | Command::State(_) => {
+        Command::Decode(args) => decode::run(&args, &context),
+        Command::Check(_) | Command::Subscriptions(_) | Command::State(_) => {
             context.console.error("not built yet");
             Exit::Failed
         }
