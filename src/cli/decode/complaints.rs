@@ -103,7 +103,7 @@ mod tests {
         element.add(b"{\"a\":\x1b[2J\xff");
         element.add(&[b'x'; 100]);
         let text = element.describe();
-        assert!(text.starts_with("109 bytes: {\"a\":\\u{1b}[2J\u{fffd}xxx") && text.ends_with("x …"), "{text}");
+        assert!(text.starts_with("110 bytes: {\"a\":\\u{1b}[2J\u{fffd}xxx") && text.ends_with("x …"), "{text}");
         let mut short = DeadElement::default();
         short.add(b"null");
         assert_eq!(short.describe(), "4 bytes: null");
