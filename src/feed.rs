@@ -104,12 +104,17 @@ impl Feed {
     pub fn new(settings: FeedSettings, memory: Memory, now: Now) -> Self {
         let mut jitter = Jitter::new(settings.seed);
         let persistence = if settings.plan.is_one_shot() { Persistence::one_shot() } else { Persistence::poller() };
-        let mut blobs = Blobs::new(persistence, memory.done);
-        blobs.restore(memory.gaps, memory.parts, now.mono, &mut jitter);
         let mut actions = VecDeque::new();
+        let (mut done, mut parts) = (memory.done, memory.parts);
         if let Some(before) = memory.filter.filter(|f| *f != settings.filter) {
-            actions.push_back(Action::Notice(Notice::FilterChanged { before, since: memory.floor.unwrap_or(Time::MIN) }));
+            // A new cursor begins at the floor: what was done from there on was done with another filter (law L1).
+            let since = memory.floor.unwrap_or(Time::MIN);
+            done.forget_from(since);
+            parts.clear();
+            actions.push_back(Action::Notice(Notice::FilterChanged { before, since }));
         }
+        let mut blobs = Blobs::new(persistence, done);
+        blobs.restore(memory.gaps, parts, now.mono, &mut jitter);
         Self {
             clock: ServerClock::default(),
             pace: Pace::new(settings.per_minute, settings.width),

@@ -183,15 +183,13 @@ impl Herald {
                 "first_start",
                 "no stored state: collection of {tenant} begins at {begin}, the start of what the service keeps. If this is not the first start, your state directory is not persistent"
             ),
-            Notice::Listing { floor, end } => say!(
-                info,
-                "listing",
-                "everything that became available before {floor} is done; listing from there (service time {end})"
-            ),
+            Notice::Listing { floor, end } => {
+                say!(info, "listing", "collecting what became available from {floor} on; the service's time is {end}")
+            }
             Notice::FilterChanged { before, since } => say!(
                 warn,
                 "filter_changed",
-                "the wanted record types changed (they were {before}): blobs before {since} were read with the old ones; run `defender-feed backfill` for records of the new types in them"
+                "the wanted record types changed (they were {before}): blobs before {since} were read with the old ones: run `defender-feed backfill` for records of the new types in them. What came after that is read anew, and some of it comes again"
             ),
             Notice::ClockSkew { ms } => say!(
                 warn,

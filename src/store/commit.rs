@@ -235,11 +235,12 @@ impl Commit<'_> {
         for entry in done {
             by_bucket.entry(DoneSet::bucket_of(entry.0.created)).or_default().push(entry);
         }
+        let forgotten = DoneSet::bucket_of(self.root.forgotten);
         for (bucket, entries) in by_bucket {
             let mut chunks = Chunks::load(&self.edit, bucket)?;
             for (blob, counts) in entries {
                 // A blob that is too old to be listed again is counted, and not remembered.
-                let new = blob.created < self.root.forgotten || chunks.insert(blob.print);
+                let new = bucket < forgotten || chunks.insert(blob.print);
                 self.tally(blob.created, |tally| {
                     *(if new { &mut tally.done } else { &mut tally.again }) += 1;
                     tally.records.add(counts);

@@ -19,9 +19,10 @@
 //! `flush_every_ms(None)`, on purpose. With a flusher sled writes and syncs from a thread that only logs its errors, ends
 //! in silence after one, and makes `Drop` wait for ever if it panicked (`flusher.rs`). It is needed for nothing: commits
 //! flush and sync themselves; segments are freed and reused on the writing path once their replacement is written
-//! (`SegmentAccountant::stabilize`), which waits for no fsync of the flusher's; segments are cleaned on the writing path
-//! too, a page with each page replaced (`PageCache::replace`); truncation syncs by itself. Without it an idle
-//! store makes no system calls at all, and every write belongs to a commit.
+//! (`SegmentAccountant::stabilize`), which waits for no fsync of the flusher's; truncation syncs by itself. What it does do
+//! is to clean thinly filled segments. The writing path does that too, a page with each page replaced
+//! (`PageCache::replace`), but falls behind, so `store/copy.rs` gives the room back. Without the flusher an idle store
+//! makes no system calls at all, and every write belongs to a commit.
 //!
 //! # Large values
 //!
@@ -33,7 +34,6 @@ use std::any::Any;
 use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
-use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -42,7 +42,7 @@ use std::time::{Duration, Instant};
 use ::sled::{Batch, Config, Db, Error, Mode};
 
 use super::StoreError;
-use super::edit::{Values, Writes};
+use super::edit::{Each, Values, Writes};
 use super::record::LARGE_VALUE;
 
 /// Pages kept in memory. The hot ones are the newest done chunks and tallies of each feed, a few kB each.
@@ -116,6 +116,11 @@ impl Engine {
         })
     }
 
+    /// The length of sled's file.
+    pub(super) fn size(&self) -> Result<u64, StoreError> {
+        self.log.metadata().map(|m| m.len()).map_err(|e| StoreError::of_io(&self.state_dir, "measuring", &e))
+    }
+
     /// Writes and syncs what is left, and lets go.
     pub(super) fn close(self) -> Result<(), StoreError> {
         self.guarded("closing", |db| db.flush())?;
@@ -151,12 +156,7 @@ impl Values for Engine {
         Ok(self.guarded("reading", |db| db.get(key))?.map(|value| value.to_vec()))
     }
 
-    fn walk(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        each: &mut dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StoreError>,
-    ) -> Result<(), StoreError> {
+    fn walk(&self, from: &[u8], to: &[u8], each: &mut Each<'_>) -> Result<(), StoreError> {
         let mut values = self.guarded("reading", |db| Ok(db.range(from.to_vec()..to.to_vec())))?;
         while let Some((key, value)) = self.guarded("reading", |_| values.next().transpose())? {
             self.large.set(self.large.get() || value.len() > LARGE_VALUE);
