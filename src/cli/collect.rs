@@ -52,6 +52,11 @@ pub(super) fn transport() -> Result<HttpTransport, WireError> {
 
 /// The API client of one tenant.
 pub(super) fn client(tenant: &TenantSettings, transport: &HttpTransport) -> Client<HttpTransport> {
+    client_with(tenant, transport, tokens(tenant, transport))
+}
+
+/// The tokens of one tenant.
+pub(super) fn tokens(tenant: &TenantSettings, transport: &HttpTransport) -> TokenSource<HttpTransport> {
     let secret = tenant.secret.clone();
     let credentials = Credentials {
         tenant: tenant.tenant_id.clone(),
@@ -60,7 +65,15 @@ pub(super) fn client(tenant: &TenantSettings, transport: &HttpTransport) -> Clie
         login_url: tenant.login_url.clone(),
         scope: tenant.scope.clone(),
     };
-    let tokens = TokenSource::new(transport.clone(), credentials);
+    TokenSource::new(transport.clone(), credentials)
+}
+
+/// The API client of one tenant, with its tokens.
+pub(super) fn client_with(
+    tenant: &TenantSettings,
+    transport: &HttpTransport,
+    tokens: TokenSource<HttpTransport>,
+) -> Client<HttpTransport> {
     let api = ApiSettings {
         api_url: tenant.api_url.clone(),
         tenant: tenant.tenant_id.clone(),
