@@ -30,6 +30,23 @@ pub(super) fn grant(tenant: &TenantSettings) -> String {
     )
 }
 
+/// Why a request failed, without saying anything twice.
+pub(super) fn cause(failure: &Failure) -> String {
+    let Failure { fault, status, code, message, .. } = failure;
+    if *fault == Fault::AuditingOff {
+        // Its code is a sentence and its message a stack trace (`activity-api.md` section 10.3).
+        return "audit logging is off for the tenant, or was switched on less than an hour ago".to_owned();
+    }
+    let status = status.map(|status| format!("HTTP {status}"));
+    let about: Vec<_> = status.into_iter().chain(code.clone()).collect();
+    let about = if about.is_empty() { String::new() } else { format!(" ({})", about.join(", ")) };
+    let said = code
+        .as_deref()
+        .and_then(|code| message.strip_prefix(code))
+        .map_or(message.as_str(), |m| m.trim_start_matches([':', ' ']));
+    if said.is_empty() { format!("{fault}{about}") } else { format!("{fault}{about}: {said}") }
+}
+
 /// The next step after a failure.
 pub(super) fn next_step(failure: &Failure, tenant: &TenantSettings) -> String {
     match &failure.fault {
@@ -128,6 +145,16 @@ pub(super) mod tests {
             consent_url(&tenant()).as_str(),
             "https://login.microsoftonline.us/11111111-0000-4000-8000-000000000001/adminconsent?client_id=22222222-0000-4000-8000-000000000002"
         );
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let mut of = failure(Fault::Refused(Refusal::BadCredentials), Some(401), Some("AADSTS7000215"));
+        of.message = "AADSTS7000215: Invalid client secret".into();
+        assert_eq!(cause(&of), "refused (HTTP 401, AADSTS7000215): Invalid client secret");
+        assert_eq!(cause(&failure(Fault::BadReply, None, None)), "unusable reply: made up");
+        let off = failure(Fault::AuditingOff, Some(400), Some("ListSubscriptions [CorrId=77777777"));
+        assert!(cause(&off).starts_with("audit logging is off"));
     }
 
     #[test]

@@ -113,7 +113,7 @@ pub(super) fn summary<'a>(findings: impl Iterator<Item = &'a Finding>) -> String
         (0, _) => "it works; see the warnings",
         _ => "something has to be done",
     };
-    format!("{verdict}: {ok} ok, {warn} warn, {fail} FAIL, {skip} skip\n")
+    format!("{verdict}: {ok} ok, {warn} warnings, {fail} failed, {skip} skipped\n")
 }
 
 #[cfg(test)]
@@ -148,6 +148,6 @@ mod tests {
         findings.fail("secret", "gone", "", Exit::Config);
         assert_eq!(findings.exit(), Exit::Config);
         assert_eq!(findings.list.last().unwrap().next, None);
-        assert_eq!(summary(findings.list.iter()), "something has to be done: 1 ok, 1 warn, 2 FAIL, 1 skip\n");
+        assert_eq!(summary(findings.list.iter()), "something has to be done: 1 ok, 1 warnings, 2 failed, 1 skipped\n");
     }
 }

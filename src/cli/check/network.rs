@@ -20,12 +20,31 @@ const PROXY_VARIABLES: [&str; 2] = ["HTTPS_PROXY", "ALL_PROXY"];
 
 /// What a service answered.
 pub(super) struct Reached {
-    /// How far the local clock is ahead of the service's, in milliseconds.
-    ahead_ms: Option<i64>,
-    /// The service's time.
-    pub(super) date: Option<Time>,
     /// True if the login service says that there is no such tenant.
     pub(super) tenant_unknown: bool,
+}
+
+/// The last comparison of this host's clock with the service's. An answer of the API proper comes last and counts most.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Clock {
+    /// There was a reply.
+    replied: bool,
+    last: Option<(Time, Time)>,
+}
+
+impl Clock {
+    /// Takes the date of a reply that has just arrived.
+    pub(super) fn told(&mut self, date: Option<Time>) {
+        self.replied = true;
+        if let Some(date) = date {
+            self.last = Some((date, Time::from(Utc::now())));
+        }
+    }
+
+    /// The service's time as last told, or else this host's.
+    pub(super) fn now(&self) -> Time {
+        self.last.map_or_else(|| Time::from(Utc::now()), |(date, _)| date)
+    }
 }
 
 /// Asks a service for anything. `None`: it can't be reached, and nothing else is worth trying there.
@@ -33,6 +52,7 @@ pub(super) async fn reach<T: Transport>(
     check: &'static str,
     url: Url,
     transport: &T,
+    clock: &mut Clock,
     findings: &mut Findings,
 ) -> Option<Reached> {
     let host = url.host_str().unwrap_or_default().to_owned();
@@ -46,15 +66,14 @@ pub(super) async fn reach<T: Transport>(
             let next = advice(error.kind, &host, proxy);
             if !is_final(error.kind) {
                 findings.warn(check, format!("{host}: {error}{through}"), next);
-                return Some(Reached { ahead_ms: None, date: None, tenant_unknown: false });
+                return Some(Reached { tenant_unknown: false });
             }
             findings.fail(check, format!("{host}: {error}{through}"), next, Exit::Failed);
             return None;
         }
     };
     let took = began.elapsed();
-    let date = reply.headers.date();
-    let ahead_ms = date.map(|date| Time::from(Utc::now()).0 - date.0);
+    clock.told(reply.headers.date());
     let text = String::from_utf8_lossy(&read_prefix(&mut reply.body, PREFIX).await).into_owned();
     if matches!(reply.status, 407 | 511 | 500..=599) {
         let next = "try again; if it stays so, check whether a proxy answers in its place, and Microsoft's service health";
@@ -64,7 +83,7 @@ pub(super) async fn reach<T: Transport>(
     }
     // Entra's words for a tenant that it does not know (`activity-api.md` section 3.5).
     let tenant_unknown = reply.status == 400 && ["AADSTS90002", "AADSTS900023"].iter().any(|code| text.contains(code));
-    Some(Reached { ahead_ms, date, tenant_unknown })
+    Some(Reached { tenant_unknown })
 }
 
 fn is_set(name: &str) -> bool {
@@ -87,15 +106,19 @@ fn advice(kind: WireErrorKind, host: &str, proxy: Option<&str>) -> String {
     }
 }
 
-/// Compares the clocks, as told by the first of the services that sent a date.
-pub(super) fn compare_clocks<'a>(reached: impl Iterator<Item = &'a Reached>, findings: &mut Findings) {
-    let Some(ahead_ms) = reached.filter_map(|reached| reached.ahead_ms).next() else {
+/// Judges the difference between the clocks. Where nobody replied there is nothing to say.
+pub(super) fn judge_clock(clock: &Clock, findings: &mut Findings) {
+    let Some((date, local)) = clock.last else {
+        if !clock.replied {
+            return;
+        }
         return findings.warn(
             "clock",
             "no reply carried a date to compare this host's clock with",
             "check for a proxy that removes the Date header",
         );
     };
+    let ahead_ms = local.0.saturating_sub(date.0);
     let off = Duration::from_millis(ahead_ms.unsigned_abs());
     let how = format!("this host's clock is {} {} the service's", spoken(off), if ahead_ms > 0 { "ahead of" } else { "behind" });
     let next = "set this host's clock, and let NTP keep it (timedatectl set-ntp true)";
@@ -129,8 +152,8 @@ mod tests {
 
     fn clock(ahead_seconds: Option<i64>) -> (Status, String) {
         let mut findings = Findings::default();
-        let reached = Reached { ahead_ms: ahead_seconds.map(|s| s * 1000), date: None, tenant_unknown: false };
-        compare_clocks([&reached].into_iter(), &mut findings);
+        let date = Time(1_772_366_400_000);
+        judge_clock(&Clock { replied: true, last: ahead_seconds.map(|s| (date, Time(date.0 + s * 1000))) }, &mut findings);
         let finding = findings.list.remove(0);
         (finding.status, finding.detail)
     }
@@ -145,11 +168,13 @@ mod tests {
     }
 
     #[test]
-    fn the_first_service_with_a_date_counts() {
-        let mut findings = Findings::default();
-        let of = |ahead_ms| Reached { ahead_ms, date: None, tenant_unknown: false };
-        compare_clocks([of(None), of(Some(1)), of(Some(9_999_999))].iter(), &mut findings);
-        assert_eq!(findings.list[0].status, Status::Ok);
+    fn the_last_reply_with_a_date_counts() {
+        let mut clock = Clock::default();
+        assert!(clock.now().0 > 0);
+        clock.told(Some(Time(1)));
+        clock.told(Some(Time(2)));
+        clock.told(None);
+        assert_eq!(clock.now(), Time(2));
     }
 
     #[test]

@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use chrono::Utc;
 use url::Url;
 
 use super::finding::Findings;
+use super::network::{Clock, Reached};
 use super::{listing, network, token};
 use crate::api::{Client, Subscription};
 use crate::auth::{TokenSource, claims};
 use crate::cli::tenants::{TENANT_TIME, exit_of, patiently};
 use crate::cli::{Exit, advice, collect};
 use crate::config::{SecretSource, SubscriptionMode, TenantSettings};
-use crate::domain::{ContentType, Time, Window};
+use crate::domain::{ContentType, Window};
 use crate::wire::{Failure, HttpTransport};
 
 /// What is listed. One request's worth of the recent past shows that listing works.
@@ -20,62 +20,146 @@ const LISTED: Duration = Duration::from_secs(3600);
 
 /// All checks of a tenant, in a bounded time.
 pub(super) async fn look(tenant: &TenantSettings, transport: HttpTransport) -> Findings {
-    let mut findings = Findings { looking_at: "secret", ..Findings::default() };
-    let done = tokio::time::timeout(TENANT_TIME, steps(tenant, transport, &mut findings)).await;
+    let mut look = Look { tenant, transport, clock: Clock::default(), findings: Findings::default() };
+    let done = tokio::time::timeout(TENANT_TIME, look.steps()).await;
     if done.is_err() {
-        let (check, seconds) = (findings.looking_at, TENANT_TIME.as_secs());
-        findings.fail(
+        let (check, seconds) = (look.findings.looking_at, TENANT_TIME.as_secs());
+        look.findings.fail(
             check,
             format!("all checks together took longer than {seconds} s, and this one was not over"),
             "check the network on the way to Microsoft, and a proxy's health, then try again",
             Exit::Failed,
         );
     }
-    findings
+    let mut clock = Findings::default();
+    network::judge_clock(&look.clock, &mut clock);
+    // Known for sure only in the end, it is read before what it can explain.
+    let at = look.findings.list.iter().position(|finding| finding.check == "token").unwrap_or(look.findings.list.len());
+    look.findings.list.splice(at..at, clock.list);
+    look.findings
 }
 
-async fn steps(tenant: &TenantSettings, transport: HttpTransport, findings: &mut Findings) {
-    let has_secret = look_at_secret(tenant, findings);
-    findings.looking_at = "login";
-    let login = network::reach("login", login_probe(tenant), &transport, findings).await;
-    findings.looking_at = "api";
-    let api = network::reach("api", tenant.api_url.clone(), &transport, findings).await;
-    if login.is_some() || api.is_some() {
-        network::compare_clocks(api.iter().chain(&login), findings);
-    }
-    let after_token = ["permission", "subscription", "listing"];
-    let why = match &login {
-        None => Some("the login service can't be reached"),
-        Some(reached) if reached.tenant_unknown => {
-            findings.fail(
-                "token",
-                format!("the login service does not know the tenant {}", tenant.tenant_id),
-                format!("check the tenant id, and that --cloud {} is the cloud that holds it", tenant.cloud),
-                Exit::Refused,
-            );
-            return findings.skip(&after_token, "there is no token");
+struct Look<'a> {
+    tenant: &'a TenantSettings,
+    transport: HttpTransport,
+    clock: Clock,
+    findings: Findings,
+}
+
+impl Look<'_> {
+    async fn steps(&mut self) {
+        let tenant = self.tenant;
+        let has_secret = look_at_secret(tenant, &mut self.findings);
+        let login = self.reach("login", login_probe(tenant)).await;
+        let api = self.reach("api", tenant.api_url.clone()).await;
+        let tokens = match &login {
+            None => self.no_token("the login service can't be reached"),
+            Some(reached) if reached.tenant_unknown => self.unknown_tenant(),
+            Some(_) if !has_secret => self.no_token("there is no secret to ask for one with"),
+            Some(_) => self.look_at_token().await,
+        };
+        match (tokens, api) {
+            (None, _) => self.findings.skip(&["permission", "subscription", "listing"], "there is no token"),
+            (Some(_), None) => self.findings.skip(&["subscription", "listing"], "the API can't be reached"),
+            (Some(tokens), Some(_)) => {
+                let client = collect::client_with(tenant, &self.transport, tokens);
+                match self.look_at_subscriptions(&client).await {
+                    Some(enabled) if enabled.is_empty() => {
+                        self.findings.skip(&["listing"], "there is no enabled subscription");
+                    }
+                    Some(enabled) => self.look_at_listings(&client, &enabled).await,
+                    None => self.findings.skip(&["listing"], "it is not known what is subscribed to"),
+                }
+            }
         }
-        Some(_) if !has_secret => Some("there is no secret to ask for one with"),
-        Some(_) => None,
-    };
-    if let Some(why) = why {
-        findings.skip(&["token"], why);
-        return findings.skip(&after_token, "there is no token");
     }
-    findings.looking_at = "token";
-    let tokens = collect::tokens(tenant, &transport);
-    if !look_at_token(tenant, &tokens, findings).await {
-        return findings.skip(&after_token, "there is no token");
+
+    async fn reach(&mut self, check: &'static str, url: Url) -> Option<Reached> {
+        self.findings.looking_at = check;
+        network::reach(check, url, &self.transport, &mut self.clock, &mut self.findings).await
     }
-    let Some(api) = api else {
-        return findings.skip(&after_token[1..], "the API can't be reached");
-    };
-    let client = collect::client_with(tenant, &transport, tokens);
-    findings.looking_at = "subscription";
-    let enabled = look_at_subscriptions(tenant, &client, findings).await;
-    findings.looking_at = "listing";
-    let now = api.date.unwrap_or_else(|| Time::from(Utc::now()));
-    look_at_listings(tenant, &client, &enabled, now, findings).await;
+
+    fn no_token(&mut self, why: &str) -> Option<TokenSource<HttpTransport>> {
+        self.findings.skip(&["token"], why);
+        None
+    }
+
+    fn unknown_tenant(&mut self) -> Option<TokenSource<HttpTransport>> {
+        let tenant = self.tenant;
+        self.findings.fail(
+            "token",
+            format!("the login service does not know the tenant {}", tenant.tenant_id),
+            format!("check the tenant id, and that --cloud {} is the cloud that holds it", tenant.cloud),
+            Exit::Refused,
+        );
+        None
+    }
+
+    /// The tokens, if one is granted.
+    async fn look_at_token(&mut self) -> Option<TokenSource<HttpTransport>> {
+        self.findings.looking_at = "token";
+        let tokens = collect::tokens(self.tenant, &self.transport);
+        match patiently(|| tokens.token()).await {
+            Ok(granted) => {
+                let claims = claims(&granted);
+                let until = claims.as_ref().and_then(|c| c.exp).map(|exp| format!(", valid until {exp}")).unwrap_or_default();
+                self.findings.ok("token", format!("granted to application {}{until}", self.tenant.client_id));
+                token::judge(claims.as_ref(), self.tenant, &mut self.findings);
+                Some(tokens)
+            }
+            Err(failure) => {
+                self.failed("token", None, &failure);
+                None
+            }
+        }
+    }
+
+    /// The content types whose content can be listed; none if the service does not tell.
+    async fn look_at_subscriptions(&mut self, client: &Client<HttpTransport>) -> Option<Vec<ContentType>> {
+        self.findings.looking_at = "subscription";
+        let listed = match patiently(|| client.subscriptions()).await {
+            Ok(listed) => listed,
+            Err(failure) => {
+                self.failed("subscription", None, &failure);
+                return None;
+            }
+        };
+        self.clock.told(listed.date);
+        let mut enabled = self.tenant.content_types.clone();
+        enabled.retain(|content_type| {
+            judge_subscription(*content_type, &listed.value, self.tenant.subscription, &mut self.findings)
+        });
+        Some(enabled)
+    }
+
+    async fn look_at_listings(&mut self, client: &Client<HttpTransport>, enabled: &[ContentType]) {
+        self.findings.looking_at = "listing";
+        let to = self.clock.now().floor_second();
+        let window = Window::new(to - LISTED, to).expect("whole seconds, an hour apart");
+        for &content_type in enabled {
+            match patiently(|| listing::list(client, content_type, window)).await {
+                Ok(listed) => {
+                    let text = listed.describe(content_type, to);
+                    match &listed.odd {
+                        None => self.findings.ok("listing", text),
+                        Some(odd) => self.findings.warn(
+                            "listing",
+                            format!("{text}; but {odd}"),
+                            "look for a proxy that changes replies; if there is none, please report this",
+                        ),
+                    }
+                }
+                Err(failure) => return self.failed("listing", Some(content_type), &failure),
+            }
+        }
+    }
+
+    fn failed(&mut self, check: &'static str, about: Option<ContentType>, failure: &Failure) {
+        self.clock.told(failure.date);
+        let about = about.map(|content_type| format!("{content_type}: ")).unwrap_or_default();
+        let next = advice::next_step(failure, self.tenant);
+        self.findings.fail(check, format!("{about}{}", advice::cause(failure)), next, exit_of(failure));
+    }
 }
 
 /// True if the secret can be read.
@@ -102,46 +186,6 @@ fn login_probe(tenant: &TenantSettings) -> Url {
     let base = tenant.login_url.path().trim_end_matches('/');
     url.set_path(&format!("{base}/{}/v2.0/.well-known/openid-configuration", tenant.tenant_id));
     url
-}
-
-/// True if there is a token.
-async fn look_at_token(tenant: &TenantSettings, tokens: &TokenSource<HttpTransport>, findings: &mut Findings) -> bool {
-    match patiently(|| tokens.token()).await {
-        Ok(granted) => {
-            let claims = claims(&granted);
-            let until = claims.as_ref().and_then(|c| c.exp).map(|exp| format!(", valid until {exp}")).unwrap_or_default();
-            findings.ok("token", format!("granted to application {}{until}", tenant.client_id));
-            token::judge(claims.as_ref(), tenant, findings);
-            true
-        }
-        Err(failure) => {
-            failed("token", None, &failure, tenant, findings);
-            false
-        }
-    }
-}
-
-fn failed(check: &'static str, about: Option<ContentType>, failure: &Failure, tenant: &TenantSettings, findings: &mut Findings) {
-    let about = about.map(|content_type| format!("{content_type}: ")).unwrap_or_default();
-    findings.fail(check, format!("{about}{failure}"), advice::next_step(failure, tenant), exit_of(failure));
-}
-
-/// The content types whose content can be listed.
-async fn look_at_subscriptions(
-    tenant: &TenantSettings,
-    client: &Client<HttpTransport>,
-    findings: &mut Findings,
-) -> Vec<ContentType> {
-    let listed = match patiently(|| client.subscriptions()).await {
-        Ok(listed) => listed.value,
-        Err(failure) => {
-            failed("subscription", None, &failure, tenant, findings);
-            return Vec::new();
-        }
-    };
-    let mut enabled = tenant.content_types.clone();
-    enabled.retain(|content_type| judge_subscription(*content_type, &listed, tenant.subscription, findings));
-    enabled
 }
 
 /// True if the subscription is enabled.
@@ -174,36 +218,6 @@ fn judge_subscription(
         }
     }
     false
-}
-
-async fn look_at_listings(
-    tenant: &TenantSettings,
-    client: &Client<HttpTransport>,
-    enabled: &[ContentType],
-    now: Time,
-    findings: &mut Findings,
-) {
-    if enabled.is_empty() {
-        return findings.skip(&["listing"], "there is no enabled subscription");
-    }
-    let to = now.floor_second();
-    let window = Window::new(to - LISTED, to).expect("whole seconds, an hour apart");
-    for &content_type in enabled {
-        match patiently(|| listing::list(client, content_type, window)).await {
-            Ok(listed) => {
-                let text = listed.describe(content_type, to);
-                match &listed.odd {
-                    None => findings.ok("listing", text),
-                    Some(odd) => findings.warn(
-                        "listing",
-                        format!("{text}; but {odd}"),
-                        "look for a proxy that changes replies; if there is none, please report this",
-                    ),
-                }
-            }
-            Err(failure) => return failed("listing", Some(content_type), &failure, tenant, findings),
-        }
-    }
 }
 
 #[cfg(test)]
