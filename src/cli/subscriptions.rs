@@ -121,8 +121,11 @@ pub fn run(args: &SubscriptionsArgs, context: &Context) -> Exit {
         context.console.error(&error);
         return Exit::Failed;
     }
-    let text =
-        if args.json { format!("{}\n", json!({"subscriptions": rows, "failures": failures})) } else { table(command, &rows) };
+    let text = match (args.json, &rows[..]) {
+        (true, _) => format!("{}\n", json!({"subscriptions": rows, "failures": failures})),
+        (false, []) => String::new(),
+        (false, rows) => table(command, rows),
+    };
     if command == SubscriptionsCommand::Start && rows.iter().any(|row| row.result == Some("started")) {
         context.console.report("the first content can take up to 12 hours to appear");
     }
@@ -225,7 +228,7 @@ fn complaint(command: SubscriptionsCommand, failure: &Failure, tenant: &TenantSe
         }
         _ => advice::next_step(failure, tenant),
     };
-    format!("{failure}. Next: {next}")
+    format!("{}: {}\nnext: {next}", failure.request, advice::cause(failure))
 }
 
 fn table(command: SubscriptionsCommand, rows: &[Row]) -> String {

@@ -8,7 +8,7 @@ use super::*;
 use crate::config::{About, Kind, When, settings};
 
 /// Flags that are no settings: they belong to one command and have no variable and no key.
-const ARGUMENTS: &[&str] = &["help", "version", "once", "since", "until", "resume", "events", "endless", "seed", "yes", "json"];
+const ARGUMENTS: &[&str] = &["endless", "help", "version", "once", "since", "until", "resume", "events", "seed", "yes", "json"];
 
 fn parsed(line: &str) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(line.split_whitespace())

@@ -180,7 +180,12 @@ impl Blobs {
     /// Takes in a listing's entry. False if there is no room for it: it has to be listed again.
     pub fn add(&mut self, entry: BlobEntry, live: bool) -> bool {
         let key = entry.key();
-        if self.is_known(key) {
+        if let Some(pending) = self.all.get_mut(&key) {
+            // Where it is and until when is the newest listing's word: an earlier one may have been wrong.
+            pending.entry = entry;
+            return true;
+        }
+        if self.done.contains(key) {
             return true;
         }
         if !self.has_room(live) {
