@@ -35,7 +35,7 @@ use std::time::Duration;
 
 pub use self::batch::BatchId;
 pub use self::blobs::{Balance, FetchOrder};
-pub use self::clock::Now;
+pub use self::clock::{AGREEMENT, Now};
 pub use self::listing::ListingId;
 pub use self::protocol::{Action, FeedSettings, Finish, Input, Memory, Moment, Notice, Plan, Status};
 pub use self::subscription::{Mode, Standing};

@@ -60,7 +60,7 @@ pub(super) fn client(tenant: &TenantSettings, transport: &HttpTransport) -> Clie
 }
 
 /// Where a tenant's tokens come from; clones share them.
-fn tokens(tenant: &TenantSettings, transport: &HttpTransport) -> TokenSource<HttpTransport> {
+pub(super) fn tokens(tenant: &TenantSettings, transport: &HttpTransport) -> TokenSource<HttpTransport> {
     let secret = tenant.secret.clone();
     let credentials = Credentials {
         tenant: tenant.tenant_id.clone(),
@@ -72,7 +72,12 @@ fn tokens(tenant: &TenantSettings, transport: &HttpTransport) -> TokenSource<Htt
     TokenSource::new(transport.clone(), credentials)
 }
 
-fn client_with(tenant: &TenantSettings, transport: &HttpTransport, tokens: TokenSource<HttpTransport>) -> Client<HttpTransport> {
+/// The API client of one tenant, with its tokens.
+pub(super) fn client_with(
+    tenant: &TenantSettings,
+    transport: &HttpTransport,
+    tokens: TokenSource<HttpTransport>,
+) -> Client<HttpTransport> {
     let api = ApiSettings {
         api_url: tenant.api_url.clone(),
         tenant: tenant.tenant_id.clone(),
