@@ -22,12 +22,15 @@ pub use subscription::Subscription;
 pub use crate::wire::{Failure, RequestKind};
 
 use crate::auth::{Token, TokenSource};
-use crate::domain::{ContentType, Fault, TenantId, Time, Window};
+use crate::domain::{ContentType, Fault, Refusal, TenantId, Time, Window};
 use crate::wire::{self, ErrorBody, Headers, Method, Reply, Request, Transport, WireError};
 use origin::Origin;
 
 /// How much of an error body is read. The service's stack traces have some kilobytes.
 const ERROR_BODY_LIMIT: usize = 64 * 1024;
+
+/// How often a request is sent again with a newer token. Once is enough unless other requests replace tokens meanwhile.
+const NEWER_TOKENS: u8 = 2;
 
 /// The list of subscriptions has five elements at most; webhooks make each some hundred bytes long.
 const SUBSCRIPTIONS_LIMIT: usize = 1024 * 1024;
@@ -186,12 +189,12 @@ impl<T: Transport> Client<T> {
     }
 
     async fn page(&self, kind: RequestKind, url: Url) -> Result<Page<T::Body>, Failure> {
-        let begun = self.tokens.issued();
-        let (mut reply, token) = self.accepted(kind, Method::Get, &url, begun).await?;
+        let (mut reply, token) = self.accepted(kind, Method::Get, &url, &mut self.patience()).await?;
         if reply.status != 200 {
             // 204 and 206 answer another question: a window or a blob must not pass for read.
             return Err(refusal(kind, &mut reply, &token).await.failure);
         }
+        token.accept();
         let next = NEXT_PAGE_HEADERS.iter().filter_map(|name| reply.headers.get(name)).map(str::trim).find(|v| !v.is_empty());
         let next = next.map(str::to_owned);
         Ok(Page { date: reply.headers.date(), next, body: reply.body })
@@ -199,32 +202,31 @@ impl<T: Transport> Client<T> {
 
     /// Sends a request and reads its short reply whole. An error object that comes with 2xx counts as the error it names.
     async fn whole(&self, kind: RequestKind, method: Method, url: Url) -> Result<(u16, Answer<Vec<u8>>), Failure> {
-        let begun = self.tokens.issued();
+        let mut patience = self.patience();
         loop {
-            let (mut reply, token) = self.accepted(kind, method, &url, begun).await?;
+            let (mut reply, token) = self.accepted(kind, method, &url, &mut patience).await?;
             let date = reply.headers.date();
             let value = wire::read_whole(&mut reply.body, SUBSCRIPTIONS_LIMIT).await;
             let value = value.map_err(|error| body_failure(kind, error, date))?;
             let said = ErrorBody::read(&value);
             if !said.is_error {
+                token.accept();
                 return Ok((reply.status, Answer { value, date }));
             }
             let refusal = judge(kind, reply.status, &reply.headers, &said, Some(&token));
-            if !self.deserves_newer_token(&refusal, &token, begun) {
+            if !self.deserves_newer_token(&refusal, &token, &mut patience) {
                 return Err(refusal.failure);
             }
         }
     }
 
     /// Sends a request until it is answered with 2xx, or refused with a token that was obtained after it began.
-    ///
-    /// Ends: the second round has a token that is younger than `begun`.
     async fn accepted(
         &self,
         kind: RequestKind,
         method: Method,
         url: &Url,
-        begun: u64,
+        patience: &mut Patience,
     ) -> Result<(Reply<T::Body>, Arc<Token>), Failure> {
         loop {
             let token = self.tokens.token().await?;
@@ -235,20 +237,38 @@ impl<T: Transport> Client<T> {
                 return Ok((reply, token));
             }
             let refusal = refusal(kind, &mut reply, &token).await;
-            if !self.deserves_newer_token(&refusal, &token, begun) {
+            if !self.deserves_newer_token(&refusal, &token, patience) {
                 return Err(refusal.failure);
             }
         }
     }
 
-    /// True if the request is to be sent again: the token may be to blame, and was there before the request. It is dropped.
-    fn deserves_newer_token(&self, refusal: &Refused, token: &Arc<Token>, begun: u64) -> bool {
-        let again = refusal.blames_token && !token.is_younger_than(begun);
-        if again {
-            self.tokens.reject(token);
-        }
-        again
+    fn patience(&self) -> Patience {
+        Patience { begun: self.tokens.issued(), newer_tokens: NEWER_TOKENS }
     }
+
+    /// True if the request is to be sent again: the token may be to blame, and it was there before the request, or has been
+    /// replaced since by another one, or was taken before and is no more. It is dropped.
+    fn deserves_newer_token(&self, refusal: &Refused, token: &Arc<Token>, patience: &mut Patience) -> bool {
+        let lacks_permission = refusal.failure.fault == Fault::Refused(Refusal::MissingPermission);
+        let outdated = !token.is_younger_than(patience.begun)
+            || self.tokens.is_superseded(token)
+            || (token.was_accepted() && !lacks_permission);
+        if !refusal.blames_token || !outdated || patience.newer_tokens == 0 {
+            return false;
+        }
+        patience.newer_tokens -= 1;
+        self.tokens.reject(token);
+        true
+    }
+}
+
+/// What a request remembers while it is sent again.
+struct Patience {
+    /// How many tokens there had been when it began.
+    begun: u64,
+    /// How often it may still be sent with a newer one.
+    newer_tokens: u8,
 }
 
 /// The failure of a request whose reply began well and broke off.

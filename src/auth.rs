@@ -71,12 +71,23 @@ pub struct Token {
     serial: u64,
     lifetime: Lifetime,
     rejected: AtomicBool,
+    accepted: AtomicBool,
 }
 
 impl Token {
     /// True if it was obtained after [`TokenSource::issued`] gave `count`: for a request that began then, it is young.
     pub fn is_younger_than(&self, count: u64) -> bool {
         self.serial > count
+    }
+
+    /// Notes that the API took it.
+    pub fn accept(&self) {
+        self.accepted.store(true, Ordering::Release);
+    }
+
+    /// True if the API took it at least once: if it takes it no more, it has ended or was revoked.
+    pub fn was_accepted(&self) -> bool {
+        self.accepted.load(Ordering::Acquire)
     }
 
     fn is_rejected(&self) -> bool {
@@ -194,6 +205,11 @@ impl<T: Transport> TokenSource<T> {
         self.inner.issued.load(Ordering::Acquire)
     }
 
+    /// True if there is, or will be, a newer token than `token`: another request found it rejected, or it was renewed.
+    pub fn is_superseded(&self, token: &Token) -> bool {
+        token.is_rejected() || self.issued() > token.serial
+    }
+
     /// The API did not take `token`: it is dropped if it is still the current one, and the next request gets another.
     pub fn reject(&self, token: &Arc<Token>) {
         token.rejected.store(true, Ordering::Release);
@@ -240,7 +256,8 @@ impl<T: Transport> TokenSource<T> {
         };
         let lifetime = Lifetime::new(began, granted.life);
         let serial = self.inner.issued.fetch_add(1, Ordering::AcqRel) + 1;
-        let token = Arc::new(Token { secret: granted.token, serial, lifetime, rejected: AtomicBool::new(false) });
+        let (rejected, accepted) = (AtomicBool::new(false), AtomicBool::new(false));
+        let token = Arc::new(Token { secret: granted.token, serial, lifetime, rejected, accepted });
         *self.current() = Some(Current { token: token.clone(), renew_at: lifetime.renew_at() });
         Ok(token)
     }

@@ -28,7 +28,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 pub use exit::Exit;
 pub use flags::SettingFlags;
 
-use crate::config::{LogFormat, Need, Settings, Sources, load};
+use crate::config::{LogFormat, LogLevel, Need, Settings, Sources, load};
 use crate::telemetry::{self, Console, Log};
 
 /// The whole command line.
@@ -183,9 +183,15 @@ fn log(settings: &Settings, command: &Command) -> Log {
     Log {
         events_as_json: json || (settings.log.format == LogFormat::Auto && unattended),
         reports_as_json: json,
-        level: settings.log.level.to_string(),
+        level: level(settings, command),
         quiet: settings.log.quiet,
     }
+}
+
+/// The level asked for. A demo shows events and a summary: what a poller warns of at its first start is no news there.
+fn level(settings: &Settings, command: &Command) -> String {
+    let asked = &settings.log.level;
+    if matches!(command, Command::Demo(_)) && *asked == LogLevel::default() { "error".to_owned() } else { asked.to_string() }
 }
 
 /// The commands that take settings.

@@ -16,6 +16,7 @@ pub mod code;
 pub mod common;
 pub mod entity;
 pub mod field;
+pub mod fields;
 pub mod file;
 pub mod hash;
 mod json;
@@ -27,15 +28,21 @@ pub mod text;
 pub mod time;
 pub mod url;
 
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod mutation;
+
 use crate::domain::RecordType;
 use air::Investigation;
 use code::Code;
 use common::Common;
 use field::{Field, Form, Model};
+use fields::{Joined, Untyped};
 use file::FileDetection;
 use json::Unread;
 use mail::Mail;
-use object::{Joined, Object, Untyped, peek};
+use object::{Object, peek};
 use reader::{Drift, Reader};
 use url::UrlClick;
 

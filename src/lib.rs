@@ -8,7 +8,7 @@
 //!
 //! In the order in which data passes them: [`wire`] sends one HTTP request; [`auth`] turns credentials into tokens;
 //! [`api`] speaks the Management Activity API; [`feed`] decides what to ask for next; [`decode`] cuts blobs into records;
-//! [`event`] reads records into types; [`format`] turns them into lines; [`sink`] delivers lines; [`store`] commits what was
+//! [`event`] reads records into types; [`mod@format`] turns them into lines; [`sink`] delivers lines; [`store`] commits what was
 //! delivered. [`runner`] performs the core's actions, [`poll`] and [`backfill`] say when it starts and ends.
 //! [`domain`] below them holds the nouns, [`config`] the settings, [`telemetry`] the logs, [`cli`] the commands, and
 //! [`simulator`] a tenant to test against.

@@ -27,7 +27,7 @@ use self::reading::Held;
 use self::requests::{Report, Session};
 use crate::api::Client;
 use crate::domain::{Counts, Gap, GapId, RecordTypes, Time};
-use crate::feed::{Action, BatchId, Feed, FeedSettings, Finish, Input, Memory, Status};
+use crate::feed::{Action, BatchId, Feed, FeedSettings, Finish, Input, Memory, Notice, Status};
 use crate::format::Formatter;
 use crate::sink::{Batch, DeadLetter};
 use crate::store::Restored;
@@ -35,6 +35,8 @@ use crate::wire::Transport;
 
 /// Blobs that may be held at once in the whole process; with a MiB held for each, half of the memory budget.
 pub const BLOBS_AT_ONCE: usize = 32;
+/// Blobs that each feed may hold besides, so that a tenant whose downloads trickle can't take the places of the others.
+const BLOBS_RESERVED: usize = 2;
 /// After a signal, fetches in hand may take this long before they are dropped.
 const STOP_FETCHES: Duration = Duration::from_millis(2_500);
 /// After a signal, the last commit may take until here; then the process ends as it is (a reader that stalls).
@@ -56,7 +58,9 @@ pub enum Order {
 /// Why everything has to end at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Halt {
-    /// The output is closed or full.
+    /// Nobody reads the output any more.
+    Closed(String),
+    /// The output is full or fails.
     Output(String),
     /// The state can't be written.
     State(String),
@@ -80,6 +84,8 @@ pub struct FeedJob<T: Transport> {
     pub filter: RecordTypes,
     /// How records become lines.
     pub formatter: Formatter,
+    /// The end of the pause that the service asked of the tenant; shared by the tenant's feeds.
+    pub pause: watch::Sender<Duration>,
 }
 
 /// How a feed ended.
@@ -186,6 +192,7 @@ pub async fn drive<T: Transport, C: Clock>(job: FeedJob<T>, shared: Shared<C>) -
         filter: job.filter,
         formatter: job.formatter,
         budget: shared.budget.clone(),
+        reserve: Arc::new(Semaphore::new(BLOBS_RESERVED)),
         bad_pages: AtomicU32::new(0),
     };
     let (reports, inbox) = mpsc::channel(REPORTS_WAITING);
@@ -193,6 +200,7 @@ pub async fn drive<T: Transport, C: Clock>(job: FeedJob<T>, shared: Shared<C>) -
         core: Feed::new(job.settings, job.memory, now),
         session: Arc::new(session),
         shared,
+        pause: job.pause,
         herald,
         tasks: JoinSet::new(),
         reports,
@@ -225,6 +233,7 @@ struct Driver<T: Transport, C: Clock> {
     core: Feed,
     session: Arc<Session<T, C>>,
     shared: Shared<C>,
+    pause: watch::Sender<Duration>,
     herald: Herald,
     tasks: JoinSet<()>,
     reports: mpsc::Sender<Report>,
@@ -240,6 +249,7 @@ struct Driver<T: Transport, C: Clock> {
 
 impl<T: Transport, C: Clock> Driver<T, C> {
     async fn run(mut self) -> Outcome {
+        let mut pauses = self.pause.subscribe();
         let mut orders = self.shared.order.subscribe();
         orders.mark_changed();
         loop {
@@ -266,6 +276,10 @@ impl<T: Transport, C: Clock> Driver<T, C> {
                     if let Err(halt) = self.committed(result) {
                         return self.outcome(FeedEnd::Halted(halt));
                     }
+                }
+                Ok(()) = pauses.changed() => {
+                    let until = *pauses.borrow_and_update();
+                    self.tell(Input::Paused { until });
                 }
                 Some(report) = self.inbox.recv() => self.receive(report),
                 () = tokio::time::sleep_until(wake) => {
@@ -347,7 +361,17 @@ impl<T: Transport, C: Clock> Driver<T, C> {
                 let answer = self.shared.writer.send(Batch { claim: *claim, lines, line_count, dead });
                 self.writing = Some((id, answer));
             }
-            Action::Notice(notice) => self.herald.tell(notice, self.shared.clock.now()),
+            Action::Notice(notice) => {
+                let now = self.shared.clock.now();
+                if let Notice::Throttled { pause, .. } = notice {
+                    self.pause.send_if_modified(|until| {
+                        let longer = now.mono + pause > *until;
+                        *until = (*until).max(now.mono + pause);
+                        longer
+                    });
+                }
+                self.herald.tell(notice, now);
+            }
             Action::Finish(finish) => return Some(FeedEnd::Finished(finish)),
         }
         None
@@ -386,6 +410,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
             }
             Err(error) => {
                 let halt = match error {
+                    WriteError::Closed(text) => Halt::Closed(text),
                     WriteError::Output(text) => Halt::Output(text),
                     WriteError::State(text) => Halt::State(text),
                     WriteError::Ended => Halt::State(error.to_string()),

@@ -15,6 +15,7 @@
 //! | `lock` | held (`flock`) by the process that uses the state; its content names that process |
 //! | `sled.v1/` | the values below; the number is the format's, so that an older release refuses a newer state untouched |
 //! | `witness.json` | generation, floor, begin and filter of each feed, written now and then; see `store/witness.rs` |
+//! | `salvage/`, `replaced/` | a copy of the tree while it is made or put in place; see `store/copy.rs` |
 //! | `aside/` | unfinished sled files that were moved out of the way; nothing needs them |
 //! | `damaged-<UTC time>/` | a `sled.v1` that could not be trusted; evidence, never touched again and never deleted |
 //! | `dead-letter/` | belongs to the sink |
@@ -63,12 +64,15 @@
 //! At open every value is read and checked. If sled refuses, panics, or a value, key or digest is wrong, `sled.v1` is
 //! renamed to `damaged-<UTC time>` and a fresh one starts: each feed from the witness's floor, or from the start of
 //! retention if there is no witness for it; done blobs from there on are delivered again, and the ledger begins a new,
-//! marked epoch. If sled opens clean but stands behind the witness, it has gone back: its state is kept (every value is
-//! true), the floor becomes the lower of both, and the epoch is marked. A full or unwritable disk is never taken for
-//! damage: nothing is moved. There is nothing to repair by hand; a `damaged-*` directory may be deleted once it has been
+//! marked epoch. Feeds that are intact, root and digest included, are copied over as they are, and the open gaps of the
+//! others as far as they can be read. If sled opens clean but a feed stands behind the witness, the store has gone back: it
+//! is replaced by a copy in the same way, the floor becomes the lower of both, and the epoch is marked. A full or
+//! unwritable disk is never taken for damage: nothing is moved. There is nothing to repair by hand; a `damaged-*` directory may be deleted once it has been
 //! looked at.
 
+mod chunks;
 mod commit;
+mod copy;
 mod edit;
 mod frame;
 mod inspect;
@@ -77,10 +81,13 @@ mod lock;
 mod memory;
 mod open;
 mod record;
+mod recover;
 mod restore;
 mod scan;
 mod sled;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 mod verify;
 mod witness;
 
@@ -136,13 +143,13 @@ pub struct Restored {
     /// The delivered parts of blobs that are not done.
     pub parts: Vec<Part>,
     /// The gaps that matter to the work ahead: the provisional ones, the open ones of stretches of time, and the final ones
-    /// of blobs that can still be listed. Closed and older ones are for [`inspect`].
+    /// of blobs that can still be listed. Closed and older ones are for [`inspect()`].
     pub gaps: Vec<Gap>,
     /// When a start of the subscription was last about to be asked for.
     pub subscription_start: Option<Time>,
     /// Where the output stood after the last batch that was written to a regular file.
     pub mark: Option<OutputMark>,
-    /// The service's time of the last commit.
+    /// The service's time of the last commit; after lost state the floor, before which it was not.
     pub committed: Option<Time>,
 }
 

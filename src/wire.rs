@@ -8,6 +8,7 @@ mod cause;
 mod error;
 mod error_body;
 mod failure;
+mod gzip;
 mod headers;
 mod http;
 mod text;

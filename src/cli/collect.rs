@@ -17,11 +17,15 @@ use crate::poll::{RunEnd, run};
 use crate::runner::{BLOBS_AT_ONCE, Board, FeedEnd, FeedJob, Halt, Order, Shared, SystemClock, Writer};
 use crate::sink::{Sink, watch_hangup};
 use crate::store::{Store, StoreError};
-use crate::telemetry::Console;
+use crate::telemetry::{Console, Progress};
 use crate::wire::{HttpSettings, HttpTransport, WireError};
 
 /// After the feeds have ended, the store may take this long to close.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
+/// If a signal's time is up, the writer is waiting for a reader that stalls, maybe for ever: this rounds the end off within 5 s.
+const CLOSE_HURRIED: Duration = Duration::from_millis(200);
+/// Often enough to look alive.
+const SHOW_EVERY: Duration = Duration::from_millis(250);
 /// Two threads: one can wait for a lock or a page of the disk while the other serves the sockets.
 const WORKERS: usize = 2;
 
@@ -52,6 +56,11 @@ pub(super) fn transport() -> Result<HttpTransport, WireError> {
 
 /// The API client of one tenant.
 pub(super) fn client(tenant: &TenantSettings, transport: &HttpTransport) -> Client<HttpTransport> {
+    client_with(tenant, transport, tokens(tenant, transport))
+}
+
+/// Where a tenant's tokens come from; clones share them.
+fn tokens(tenant: &TenantSettings, transport: &HttpTransport) -> TokenSource<HttpTransport> {
     let secret = tenant.secret.clone();
     let credentials = Credentials {
         tenant: tenant.tenant_id.clone(),
@@ -60,7 +69,10 @@ pub(super) fn client(tenant: &TenantSettings, transport: &HttpTransport) -> Clie
         login_url: tenant.login_url.clone(),
         scope: tenant.scope.clone(),
     };
-    let tokens = TokenSource::new(transport.clone(), credentials);
+    TokenSource::new(transport.clone(), credentials)
+}
+
+fn client_with(tenant: &TenantSettings, transport: &HttpTransport, tokens: TokenSource<HttpTransport>) -> Client<HttpTransport> {
     let api = ApiSettings {
         api_url: tenant.api_url.clone(),
         tenant: tenant.tenant_id.clone(),
@@ -82,6 +94,8 @@ pub(super) fn jobs(
         // The quota is the tenant's: its content types share it.
         let types = u32::try_from(tenant.content_types.len()).unwrap_or(1).max(1);
         let per_minute = (f64::from(tenant.requests_per_minute) * share) as u32 / types;
+        let tokens = tokens(tenant, transport);
+        let (pause, _) = watch::channel(Duration::ZERO);
         for &content_type in &tenant.content_types {
             let feed = FeedId { tenant: tenant.tenant_id.clone(), content_type };
             let memory = store.restore(&feed)?.into();
@@ -100,7 +114,8 @@ pub(super) fn jobs(
                     not_before: tenant.not_before,
                 },
                 memory,
-                client: client(tenant, transport),
+                client: client_with(tenant, transport, tokens.clone()),
+                pause: pause.clone(),
                 tenant_name: Some(tenant.name.clone()).filter(|name| name != tenant.tenant_id.as_str()),
                 labels: tenant.labels.clone(),
                 filter: tenant.record_types.clone(),
@@ -142,30 +157,32 @@ pub(super) fn collect<S: Sink, T: Store>(collection: Collection<'_>, sink: S, st
             order.send_if_modified(|now| {
                 let first = !matches!(now, Order::Halt(_));
                 if first {
-                    *now = Order::Halt(Halt::Output(text.to_owned()));
+                    *now = Order::Halt(Halt::Closed(text.to_owned()));
                 }
                 first
             });
         })
     });
     let Collection { console, jobs, one_shot, quiet_close, order, .. } = collection;
+    let board = Arc::new(Board::default());
     let (run_end, signal) = runtime.block_on(async {
+        let showing = one_shot.then(|| tokio::spawn(show(console.progress("backfill"), board.clone())));
         let seen = Arc::new(OnceLock::new());
         let caught = tokio::spawn(signals(order.clone(), seen.clone()));
-        let shared = Shared {
-            clock: SystemClock::new(),
-            writer,
-            order,
-            budget: Arc::new(Semaphore::new(BLOBS_AT_ONCE)),
-            board: Arc::new(Board::default()),
-        };
+        let shared = Shared { clock: SystemClock::new(), writer, order, budget: Arc::new(Semaphore::new(BLOBS_AT_ONCE)), board };
         let end = run(jobs, shared, !one_shot).await;
         caught.abort();
+        if let Some(showing) = showing {
+            showing.abort();
+            // Its bar is cleared when it is dropped.
+            let _ = showing.await;
+        }
         (end, seen.get().copied())
     });
     runtime.shutdown_timeout(Duration::from_millis(100));
-    let closing = Instant::now();
-    while !thread.is_finished() && closing.elapsed() < CLOSE_MAX {
+    let hurried = run_end.outcomes.iter().any(|(_, outcome)| outcome.end == FeedEnd::Hurried);
+    let (closing, patience) = (Instant::now(), if hurried { CLOSE_HURRIED } else { CLOSE_MAX });
+    while !thread.is_finished() && closing.elapsed() < patience {
         std::thread::sleep(Duration::from_millis(2));
     }
     if thread.is_finished()
@@ -180,6 +197,16 @@ pub(super) fn collect<S: Sink, T: Store>(collection: Collection<'_>, sink: S, st
     Collected { run: run_end, exit }
 }
 
+/// Shows how far a one-shot run has come.
+async fn show(mut progress: Progress, board: Arc<Board>) {
+    let mut ticks = tokio::time::interval(SHOW_EVERY);
+    loop {
+        ticks.tick().await;
+        let (done, listed, records) = board.progress();
+        progress.set(done, listed, records);
+    }
+}
+
 /// The first signal asks to stop; the second ends the process at once.
 async fn signals(order: watch::Sender<Order>, seen: Arc<OnceLock<Exit>>) {
     let (mut interrupt, mut terminate) = match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
@@ -192,6 +219,8 @@ async fn signals(order: watch::Sender<Order>, seen: Arc<OnceLock<Exit>>) {
             return;
         }
     };
+    // A file-size limit would kill the process by default; caught, the write fails with an error that says why.
+    let _file_size = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()));
     let mut next = async || {
         tokio::select! {
             _ = interrupt.recv() => Exit::Interrupted,
@@ -216,6 +245,10 @@ async fn signals(order: watch::Sender<Order>, seen: Arc<OnceLock<Exit>>) {
 fn exit_of(end: &RunEnd, signal: Option<Exit>, one_shot: bool, on_close: Option<&Console>, console: &Console) -> Exit {
     match &end.halt {
         Some(Halt::Output(text)) => {
+            console.error(text);
+            return Exit::OutputClosed;
+        }
+        Some(Halt::Closed(text)) => {
             if let Some(console) = on_close {
                 console.error(text);
             }

@@ -33,9 +33,10 @@ pub(super) fn exit(error: &StoreError) -> Exit {
 fn tell(report: &OpenReport) {
     match &report.condition {
         Condition::FirstStart | Condition::Healthy => {}
-        Condition::RolledBack => tracing::error!(
+        Condition::RolledBack { moved_to } => tracing::error!(
             event = "state_rolled_back",
-            "the state stood behind its witness (a restored backup, or damage that went unnoticed): collection goes on from the older place, and records may come again"
+            "the state stood behind its witness (a restored backup, or damage that went unnoticed) and was moved to {}: collection goes on from the older place, and records may come again",
+            moved_to.display()
         ),
         Condition::Vanished => tracing::error!(
             event = "state_vanished",

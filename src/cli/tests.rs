@@ -8,7 +8,7 @@ use super::*;
 use crate::config::{About, Kind, When, settings};
 
 /// Flags that are no settings: they belong to one command and have no variable and no key.
-const ARGUMENTS: &[&str] = &["help", "version", "once", "since", "until", "resume", "events", "seed", "yes", "json"];
+const ARGUMENTS: &[&str] = &["endless", "help", "version", "once", "since", "until", "resume", "events", "seed", "yes", "json"];
 
 fn parsed(line: &str) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(line.split_whitespace())
@@ -113,7 +113,7 @@ fn arguments_mean_what_they_say() {
     assert_eq!((args.since, args.resume), (When::Retention, true));
     assert_eq!(args.until.unwrap().to_string(), "2026-03-01T00:00:00Z");
     let Command::Demo(args) = parsed("defender-feed demo --events 20").unwrap().command else { panic!("another command") };
-    assert_eq!(args.events, Some(20));
+    assert_eq!(args.events, 20);
     let Command::Subscriptions(args) = parsed("defender-feed subscriptions stop --yes").unwrap().command else {
         panic!("another command")
     };

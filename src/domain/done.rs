@@ -65,6 +65,12 @@ impl DoneSet {
         self.len -= std::mem::replace(&mut self.buckets, keep).values().map(Vec::len).sum::<usize>();
     }
 
+    /// Forgets the buckets from the one of `from` on.
+    pub fn forget_from(&mut self, from: Time) {
+        let gone = self.buckets.split_off(&Self::bucket_of(from));
+        self.len -= gone.values().map(Vec::len).sum::<usize>();
+    }
+
     /// How many blobs it holds.
     pub fn len(&self) -> usize {
         self.len
@@ -99,5 +105,8 @@ mod tests {
         assert_eq!(set.len(), 50);
         assert!(!set.contains(key(49)) && set.contains(key(50)));
         assert!(set.remove(key(60)) && !set.contains(key(60)));
+        set.forget_from(Time(90 * 60_000));
+        assert!(set.contains(key(89)) && !set.contains(key(90)));
+        assert_eq!(set.len(), 39);
     }
 }

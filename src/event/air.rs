@@ -3,8 +3,9 @@
 use super::alert::Alert;
 use super::entity::{Entity, ResourceIdentifier};
 use super::field::{Any, Embedded, Many};
+use super::fields::fields;
 use super::name::{ActionStatus, InvestigationStatus, InvestigationType, Named};
-use super::object::{Object, fields};
+use super::object::Object;
 use super::text::{Number, Text};
 use super::time::Stamp;
 

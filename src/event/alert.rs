@@ -2,8 +2,9 @@
 
 use super::entity::{Entity, ResourceIdentifier};
 use super::field::{Any, Many};
+use super::fields::fields;
 use super::name::{AlertStatus, Named, Severity};
-use super::object::{Object, fields};
+use super::object::Object;
 use super::text::{Flag, Number, Text};
 use super::time::Stamp;
 

@@ -2,7 +2,8 @@
 
 use super::code::{AuditLogScope, Code, UserType};
 use super::field::{Any, OneOrMany};
-use super::object::{Object, fields};
+use super::fields::fields;
+use super::object::Object;
 use super::text::{Number, Text};
 use super::time::Stamp;
 use crate::domain::RecordType;

@@ -14,8 +14,9 @@ pub use sibling::{
 pub use thing::{File, FileHash, Ip, Url};
 
 use super::field::{Field, Form, Model};
+use super::fields::{Joined, Untyped, fields};
 use super::json;
-use super::object::{Joined, Object, Untyped, fields, peek};
+use super::object::{Object, peek};
 use super::reader::{DriftKind, Reader};
 use super::text::Text;
 use super::time::Stamp;

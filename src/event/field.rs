@@ -291,10 +291,9 @@ impl<T: Model> Model for Embedded<T> {
         let text = Text::read(json, reader)?;
         let inner = text.as_str().trim_matches([' ', '\t', '\r', '\n']);
         let is_json = inner.starts_with(['{', '[']) && !text.is_lossy() && json::depth(inner) <= MAX_EMBEDDED_DEPTH;
-        if is_json && serde_json::from_str::<serde::de::IgnoredAny>(inner).is_ok() {
-            if let Some(value) = T::read(inner, reader) {
-                return Some(Embedded { text: Some(text), value: Some(value) });
-            }
+        let is_json = is_json && serde_json::from_str::<serde::de::IgnoredAny>(inner).is_ok();
+        if let Some(value) = is_json.then(|| T::read(inner, reader)).flatten() {
+            return Some(Embedded { text: Some(text), value: Some(value) });
         }
         // A list of texts may come as one plain text.
         if let Some(value) = T::read(json, reader) {

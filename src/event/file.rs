@@ -1,9 +1,10 @@
 //! Type 47, ThreatIntelligenceAtpContent: a file in SharePoint, OneDrive or Teams (`record-schemas.md` section 5).
 
 use super::code::{Code, FileVerdict, SourceWorkload};
+use super::fields::fields;
 use super::hash::Hash;
 use super::name::{DetectionTechnology, Named};
-use super::object::{Object, fields};
+use super::object::Object;
 use super::text::{Number, Text};
 use super::time::Stamp;
 

@@ -34,7 +34,7 @@ impl Hash {
 
 /// `text` in lower-case hexadecimal, if it is a digest in hexadecimal or a SHA-256 in base64.
 fn hex(text: &str) -> Option<String> {
-    if text.bytes().all(|b| b.is_ascii_hexdigit()) && DIGEST_BYTES.contains(&(text.len() / 2)) && text.len() % 2 == 0 {
+    if text.bytes().all(|b| b.is_ascii_hexdigit()) && DIGEST_BYTES.iter().any(|bytes| bytes * 2 == text.len()) {
         return Some(text.to_ascii_lowercase());
     }
     let bytes = STANDARD.decode(text).ok().filter(|bytes| bytes.len() == SHA256_BYTES)?;

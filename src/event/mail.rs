@@ -2,12 +2,13 @@
 
 use super::code::{Code, DetectionType, FileVerdict, Policy, PolicyAction};
 use super::field::{Embedded, Many};
+use super::fields::fields;
 use super::hash::Hash;
 use super::name::{
     AuthCheck, AuthResult, DeliveryAction, DeliveryLocation, DetectionTechnology, Directionality, Named, OverrideResult,
     OverrideSource, PhishConfidence, Verdict, YesNo,
 };
-use super::object::{Object, fields};
+use super::object::Object;
 use super::text::Text;
 use super::time::Stamp;
 

@@ -8,138 +8,9 @@ use std::collections::{HashMap, HashSet};
 use std::ops::{Deref, DerefMut};
 
 use super::field::{Field, Form, Model, Offer, Slot};
+use super::fields::{Fields, Key};
 use super::json::{self, Member, Raw};
 use super::reader::Reader;
-
-/// A field's name on the wire and other names that records or documentation have for it. Names that differ in case,
-/// spaces, hyphens or underscores only need not be given.
-#[derive(Debug)]
-pub struct Key {
-    /// The name on the wire.
-    pub name: &'static str,
-    /// Other names.
-    pub also: &'static [&'static str],
-}
-
-/// A set of named fields.
-pub trait Fields: Default {
-    /// How many.
-    const COUNT: usize;
-
-    /// True if members besides these fields are to be expected, so that they are no drift.
-    const OPEN: bool = false;
-
-    /// The name of the field with this position.
-    fn key(at: usize) -> Option<&'static Key>;
-
-    /// The field with this position.
-    fn slot(&self, at: usize) -> Option<&dyn Slot>;
-
-    /// The field with this position.
-    fn slot_mut(&mut self, at: usize) -> Option<&mut dyn Slot>;
-}
-
-/// Declares a set of fields. Each is a [`Field`] of the given type; after `=` stands its name on the wire, then others.
-macro_rules! fields {
-    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $key:literal $(| $also:literal)*;)* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Default)]
-        pub struct $name {
-            $(
-                #[doc = concat!("`", $key, "`")]
-                $(#[$field_doc])*
-                pub $field: $crate::event::field::Field<$type>,
-            )*
-        }
-
-        impl $crate::event::object::Fields for $name {
-            const COUNT: usize = [$($key),*].len();
-
-            fn key(at: usize) -> Option<&'static $crate::event::object::Key> {
-                const KEYS: &[$crate::event::object::Key] = &[$($crate::event::object::Key { name: $key, also: &[$($also),*] }),*];
-                KEYS.get(at)
-            }
-
-            fn slot(&self, at: usize) -> Option<&dyn $crate::event::field::Slot> {
-                let mut left = at;
-                $(
-                    if left == 0 {
-                        return Some(&self.$field);
-                    }
-                    left -= 1;
-                )*
-                let _ = left;
-                None
-            }
-
-            fn slot_mut(&mut self, at: usize) -> Option<&mut dyn $crate::event::field::Slot> {
-                let mut left = at;
-                $(
-                    if left == 0 {
-                        return Some(&mut self.$field);
-                    }
-                    left -= 1;
-                )*
-                let _ = left;
-                None
-            }
-        }
-    };
-}
-pub(crate) use fields;
-
-/// Two sets of fields in one object: what all objects of a family share, and what this kind has of its own.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Joined<A, B> {
-    /// What all share.
-    pub common: A,
-    /// What this kind has.
-    pub own: B,
-}
-
-impl<A: Fields, B: Fields> Fields for Joined<A, B> {
-    const COUNT: usize = A::COUNT + B::COUNT;
-    const OPEN: bool = A::OPEN || B::OPEN;
-
-    fn key(at: usize) -> Option<&'static Key> {
-        at.checked_sub(A::COUNT).map_or_else(|| A::key(at), B::key)
-    }
-
-    fn slot(&self, at: usize) -> Option<&dyn Slot> {
-        match at.checked_sub(A::COUNT) {
-            None => self.common.slot(at),
-            Some(at) => self.own.slot(at),
-        }
-    }
-
-    fn slot_mut(&mut self, at: usize) -> Option<&mut dyn Slot> {
-        match at.checked_sub(A::COUNT) {
-            None => self.common.slot_mut(at),
-            Some(at) => self.own.slot_mut(at),
-        }
-    }
-}
-
-/// No fields of its own: a record or entity of a kind that is not typed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Untyped;
-
-impl Fields for Untyped {
-    const COUNT: usize = 0;
-    const OPEN: bool = true;
-
-    fn key(_at: usize) -> Option<&'static Key> {
-        None
-    }
-
-    fn slot(&self, _at: usize) -> Option<&dyn Slot> {
-        None
-    }
-
-    fn slot_mut(&mut self, _at: usize) -> Option<&mut dyn Slot> {
-        None
-    }
-}
 
 /// An object with typed fields.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -195,7 +66,7 @@ enum Role {
 impl<F: Fields> Object<F> {
     /// Reads an object whose members are already apart.
     pub(crate) fn from_members(members: &[Member<'_>], reader: &mut Reader) -> Object<F> {
-        debug_assert!(F::COUNT <= usize::from(u8::MAX), "a layout names a field in eight bits");
+        const { assert!(F::COUNT <= 255, "a layout names a field in eight bits") };
         let mut fields = F::default();
         let mut roles = vec![Role::Other { needless: false }; members.len()];
         assign_fields(&mut fields, members, &mut roles, reader);
@@ -215,6 +86,10 @@ fn assign_fields<F: Fields>(fields: &mut F, members: &[Member<'_>], roles: &mut 
     for (at_member, member) in members.iter().enumerate() {
         let Some(at) = position::<F>(|key| key.name == member.name) else { continue };
         let (Some(slot), Some(key)) = (fields.slot_mut(at), F::key(at)) else { continue };
+        if holder[at].is_some_and(|former: usize| members[former].json == member.json) {
+            roles[at_member] = Role::Other { needless: true };
+            continue;
+        }
         match reader.within(key.name, |reader| slot.offer(member.json, reader)) {
             Offer::First => roles[at_member] = Role::Field(at),
             Offer::Better { same } => {
@@ -317,12 +192,14 @@ impl<F: Fields> Model for Object<F> {
     }
 }
 
-/// Starts a member; `key` is JSON text.
-fn write_key(key: &str, start: usize, out: &mut Vec<u8>) {
+/// Starts a member; the parts are those of its key, as JSON text.
+fn write_key(key: &[&str], start: usize, out: &mut Vec<u8>) {
     if out.len() > start {
         out.push(b',');
     }
-    out.extend_from_slice(key.as_bytes());
+    for part in key {
+        out.extend_from_slice(part.as_bytes());
+    }
     out.push(b':');
 }
 
@@ -333,18 +210,18 @@ impl<F: Fields> Object<F> {
                 Placed::Field { at, spelled } => {
                     let (Some(key), Some(slot)) = (F::key((*at).into()), self.fields.slot((*at).into())) else { continue };
                     match spelled {
-                        Some(spelled) => write_key(spelled, start, out),
-                        None => write_key(&json::quote(key.name), start, out),
+                        Some(spelled) => write_key(&[spelled], start, out),
+                        None => write_key(&["\"", key.name, "\""], start, out),
                     }
                     slot.write(Form::Wire, out);
                 }
                 Placed::Companion { at } => {
                     let (Some(key), Some(slot)) = (F::key((*at).into()), self.fields.slot((*at).into())) else { continue };
-                    write_key(&companion_key(key), start, out);
+                    write_key(&["\"", key.name, COMPANION, "\""], start, out);
                     json::write_string(slot.companion().unwrap_or_default(), out);
                 }
                 Placed::Other(other) => {
-                    write_key(&other.key, start, out);
+                    write_key(&[&other.key], start, out);
                     out.extend_from_slice(other.value.json().as_bytes());
                 }
             }
@@ -357,27 +234,22 @@ impl<F: Fields> Object<F> {
             match placed {
                 Placed::Field { at, .. } => {
                     let (Some(key), Some(slot)) = (F::key((*at).into()), self.fields.slot((*at).into())) else { continue };
-                    write_key(&json::quote(key.name), start, out);
+                    write_key(&["\"", key.name, "\""], start, out);
                     slot.write(Form::Clean, out);
-                    let companion = companion_key(key);
-                    if let (Some(name), false) = (slot.companion(), keys.others.contains(companion.as_str())) {
-                        write_key(&companion, start, out);
+                    if let Some(name) = slot.companion().filter(|_| !keys.has_other(&[key.name, COMPANION])) {
+                        write_key(&["\"", key.name, COMPANION, "\""], start, out);
                         json::write_string(name, out);
                     }
                 }
                 Placed::Companion { .. } => {}
                 Placed::Other(other) if other.needless => {}
                 Placed::Other(other) => {
-                    write_key(&keys.free(&other.key), start, out);
+                    write_key(&[&keys.free(&other.key)], start, out);
                     out.extend_from_slice(other.value.json().as_bytes());
                 }
             }
         }
     }
-}
-
-fn companion_key(key: &Key) -> String {
-    format!("\"{}{COMPANION}\"", key.name)
 }
 
 /// The keys of a clean object, so that none is written twice: a second one would cost the whole event in the SIEMs that
@@ -403,15 +275,18 @@ impl<'a> Keys<'a> {
             .collect();
         let mut taken = HashSet::new();
         if !others.is_empty() {
-            for placed in &object.layout {
-                if let Placed::Field { at, .. } = placed {
-                    if let Some(key) = F::key((*at).into()) {
-                        taken.insert(json::quote(key.name));
-                    }
-                }
-            }
+            let fields = object.layout.iter().filter_map(|placed| match placed {
+                Placed::Field { at, .. } => F::key((*at).into()),
+                Placed::Companion { .. } | Placed::Other(_) => None,
+            });
+            taken.extend(fields.map(|key| json::quote(key.name)));
         }
         Keys { others, taken, numbers: HashMap::new() }
+    }
+
+    /// True if a member that is no field has the key of these parts.
+    fn has_other(&self, parts: &[&str]) -> bool {
+        !self.others.is_empty() && self.others.contains(json::quote(&parts.concat()).as_str())
     }
 
     /// `key`, or `key` with the first number from 2 that makes it free.
@@ -434,6 +309,7 @@ impl<'a> Keys<'a> {
 #[allow(unreachable_pub, reason = "the macro declares public types")]
 mod tests {
     use super::super::code::{Code, Policy};
+    use super::super::fields::fields;
     use super::super::text::{Number, Text};
     use super::super::time::Stamp;
     use super::*;
@@ -511,6 +387,7 @@ mod tests {
             r#"{"FileSize":1,"QueryTime":"2024-10-31T13:31:45.0302157Z"}"#,
             &[],
         );
+        fits(r#"{"FileSize":[1,2],"FileSize":[1,2]}"#, r#"{"FileSize":[1,2]}"#, &["FileSize odd_shape"]);
         fits(r#"{"FileSize":1,"FileSize":2,"FileSize":1,"FileSize":3}"#, r#"{"FileSize":1,"FileSize_2":2,"FileSize_3":3}"#, &[]);
         fits(r#"{"a":1,"a":2,"a_2":3,"a":4}"#, r#"{"a":1,"a_3":2,"a_2":3,"a_4":4}"#, &["a unknown_field", "a_2 unknown_field"]);
         fits(r#"{"FileSize":null,"FileSize":[],"FileSize":5}"#, r#"{"FileSize_2":[],"FileSize":5}"#, &["FileSize odd_shape"]);

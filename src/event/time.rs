@@ -73,10 +73,15 @@ impl Model for Stamp {
         match (form, self.when) {
             (Form::Clean, When::NotSet) => out.extend_from_slice(b"null"),
             (Form::Clean, When::At { utc, digits, .. }) => {
-                let fraction = format!("{:09}", utc.nanosecond());
-                let point = if digits == 0 { "" } else { "." };
-                let text = format!("\"{}{point}{}Z\"", utc.format("%Y-%m-%dT%H:%M:%S"), &fraction[..digits.min(9)]);
+                let (date, time) = (utc.date(), utc.time());
+                let mut text = format!("{:04}-{:02}-{:02}T", date.year(), date.month(), date.day());
+                text += &format!("{:02}:{:02}:{:02}", time.hour(), time.minute(), time.second());
+                if digits > 0 {
+                    text += &format!(".{:09}", time.nanosecond())[..=digits.min(9)];
+                }
+                out.push(b'"');
                 out.extend_from_slice(text.as_bytes());
+                out.extend_from_slice(b"Z\"");
             }
             _ => self.text.write(form, out),
         }
@@ -90,10 +95,10 @@ impl Model for Stamp {
         }
     }
 
-    /// To the second: US style writes no fraction.
+    /// To the second if one is in US style, which has no fraction.
     fn same_as(&self, other: &Self) -> bool {
         match (self.utc(), other.utc()) {
-            (Some(a), Some(b)) => a.timestamp() == b.timestamp(),
+            (Some(a), Some(b)) => a == b || (self.is_iso() != other.is_iso() && a.timestamp() == b.timestamp()),
             _ => self.text == other.text,
         }
     }
@@ -251,5 +256,6 @@ mod tests {
         assert!(iso.better_than(&us) && !us.better_than(&iso) && iso.same_as(&us));
         assert!(us.better_than(&read("garbage")));
         assert!(!read("10/31/2024 1:31:46 PM").same_as(&iso));
+        assert!(!read("2024-10-31T13:31:45Z").same_as(&iso));
     }
 }

@@ -1,7 +1,7 @@
 //! Type 41, ThreatIntelligenceUrl: a click on a link (`record-schemas.md` section 4).
 
 use super::code::{Code, UrlClickAction};
-use super::object::fields;
+use super::fields::fields;
 use super::text::{Flag, Text};
 use super::time::Stamp;
 

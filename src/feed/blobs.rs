@@ -13,6 +13,9 @@ const LIVE_RESERVE: usize = 1_024;
 /// Blobs with a provisional gap that are asked for again and again; beyond this the gap stays, and the sweeps find the blob.
 const POISON_MAX: usize = 4_096;
 
+/// A doubtful reply is believed at the earliest after so many attempts, and only if it is the same as the one before.
+const CONFIRM_AFTER: u32 = 3;
+
 /// How persistent to be with a blob that can't be had.
 #[derive(Debug, Clone, Copy)]
 pub struct Persistence {
@@ -177,7 +180,12 @@ impl Blobs {
     /// Takes in a listing's entry. False if there is no room for it: it has to be listed again.
     pub fn add(&mut self, entry: BlobEntry, live: bool) -> bool {
         let key = entry.key();
-        if self.is_known(key) {
+        if let Some(pending) = self.all.get_mut(&key) {
+            // Where it is and until when is the newest listing's word: an earlier one may have been wrong.
+            pending.entry = entry;
+            return true;
+        }
+        if self.done.contains(key) {
             return true;
         }
         if !self.has_room(live) {
@@ -223,7 +231,7 @@ impl Blobs {
         Some(FetchOrder {
             entry: blob.entry.clone(),
             part: blob.part,
-            confirm: blob.suspect,
+            confirm: blob.suspect.filter(|_| blob.attempts >= CONFIRM_AFTER),
             accepted: blob.accepted,
             attempts: blob.attempts,
         })

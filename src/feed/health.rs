@@ -107,6 +107,11 @@ impl Health {
         self.blocked_until
     }
 
+    /// True if nothing has succeeded for several requests: the service is in trouble, not a single reply.
+    pub(super) fn is_in_trouble(&self) -> bool {
+        self.streak >= STREAK
+    }
+
     pub(super) fn is_blocked(&self, now: Duration) -> bool {
         now < self.blocked_until
     }

@@ -110,6 +110,12 @@ impl Pace {
         until
     }
 
+    /// Another feed of the tenant was told to pause: its calls count together.
+    pub fn hold_until(&mut self, now: Duration, until: Duration) {
+        let (since, earlier) = self.paused.unwrap_or((now, now));
+        self.paused = Some((since, until.max(earlier)));
+    }
+
     /// A request gave what was asked for.
     pub fn succeeded(&mut self, now: Duration) {
         if self.paused.is_none() {

@@ -196,6 +196,11 @@ pub enum Input {
         /// The batch.
         id: BatchId,
     },
+    /// Another feed of the same tenant was throttled: all calls of the tenant pause.
+    Paused {
+        /// Until then, on the monotonic clock.
+        until: Duration,
+    },
     /// Start nothing more; commit what is in hand; end.
     Stop,
     /// Do not wait for fetches any longer.

@@ -78,7 +78,7 @@ fn content(raw: &[u8]) -> Option<Digest> {
                 }
             }
             b'"' => scan.string()?,
-            first => scan.scalar(first)?,
+            _ => scan.scalar()?,
         }
         // A value ended, or an empty array or object is about to.
         loop {
@@ -148,11 +148,11 @@ impl Scan<'_> {
     }
 
     /// The rest of a number or word.
-    fn scalar(&mut self, first: u8) -> Option<()> {
+    fn scalar(&mut self) -> Option<()> {
         let rest = &self.raw[self.at..];
         let length = rest.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.')).count();
         let scalar = &self.raw[self.at - 1..self.at + length];
-        if !(first == b'-' || first.is_ascii_digit() || matches!(scalar, b"true" | b"false" | b"null")) {
+        if !(is_number(scalar) || matches!(scalar, b"true" | b"false" | b"null")) {
             return None;
         }
         self.canonical.push(b'#');
@@ -170,6 +170,9 @@ impl Scan<'_> {
         loop {
             let rest = &self.raw[self.at..];
             let plain = memchr::memchr2(b'"', b'\\', rest)?;
+            if rest[..plain].iter().any(|byte| *byte < b' ') {
+                return None;
+            }
             self.canonical.extend_from_slice(&rest[..plain]);
             self.at += plain + 1;
             if rest[plain] == b'"' {
@@ -232,6 +235,27 @@ impl Scan<'_> {
     }
 }
 
+/// RFC 8259: no leading zero, digits around the point and after the `e`.
+fn is_number(text: &[u8]) -> bool {
+    fn digits(text: &[u8]) -> Option<&[u8]> {
+        let length = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        (length > 0).then(|| &text[length..])
+    }
+    fn rest(text: &[u8]) -> Option<&[u8]> {
+        let text = text.strip_prefix(b"-").unwrap_or(text);
+        let mut text = if let Some(rest) = text.strip_prefix(b"0") { rest } else { digits(text)? };
+        if let Some(fraction) = text.strip_prefix(b".") {
+            text = digits(fraction)?;
+        }
+        if let [b'e' | b'E', exponent @ ..] = text {
+            let exponent = if let [b'+' | b'-', digits @ ..] = exponent { digits } else { exponent };
+            text = digits(exponent)?;
+        }
+        Some(text)
+    }
+    rest(text).is_some_and(<[u8]>::is_empty)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -260,6 +284,8 @@ mod tests {
         let records = [
             "{}",
             r#"{"a":1}"#,
+            r#"{"a":-0.5e+10}"#,
+            r#"{"a":0}"#,
             r#"{"a":1.0}"#,
             r#"{"a":"1"}"#,
             r#"{"a":[1]}"#,
@@ -303,9 +329,24 @@ mod tests {
     #[test]
     fn other_bytes_have_an_id_too() {
         let tenant = "11111111-0000-4000-8000-000000000001".parse().unwrap();
-        for bad in
-            [&b""[..], b"{", b"{\"a\"}", b"{\"a\":1,}", b"\xff", b"{}{}", b"{\"a\":nul}", b"[1", b"\"\\x\"", b"{\"a\":\"\\u12\"}"]
-        {
+        for bad in [
+            &b""[..],
+            b"{",
+            b"{\"a\"}",
+            b"{\"a\":1,}",
+            b"\xff",
+            b"{}{}",
+            b"{\"a\":nul}",
+            b"[1",
+            b"\"\\x\"",
+            b"{\"a\":\"\\u12\"}",
+            b"[01]",
+            b"[1.]",
+            b"[-]",
+            b"[1e]",
+            b"[1a]",
+            b"[\"\n\"]",
+        ] {
             let identity = of(&tenant, bad);
             assert!(!identity.is_json && identity.id.len() == 32, "{}", String::from_utf8_lossy(bad));
         }

@@ -23,11 +23,14 @@ pub struct Board {
 #[derive(Debug, Default)]
 struct Figures {
     sums: Summary,
+    delivered: u64,
     feeds: BTreeMap<FeedId, FeedNow>,
 }
 
 #[derive(Debug, Default, Clone)]
 struct FeedNow {
+    listed: u64,
+    settled: u64,
     pending: u64,
     lag_ms: Option<u64>,
     degraded: bool,
@@ -56,6 +59,15 @@ impl Board {
             }
             changed.await;
         }
+    }
+
+    /// Blobs done or given up, blobs listed, and records delivered since the start.
+    pub fn progress(&self) -> (u64, u64, u64) {
+        self.with(|f| {
+            let settled = f.feeds.values().map(|now| now.settled).sum();
+            let listed = f.feeds.values().map(|now| now.listed).sum();
+            (settled, listed, f.delivered)
+        })
     }
 
     /// The figures since the last call, and where things stand now.
@@ -93,6 +105,7 @@ impl Herald {
             f.sums.blobs_done += written.blobs;
             f.sums.records_read += written.counts.read;
             f.sums.records_delivered += written.counts.delivered;
+            f.delivered += written.lines;
             f.sums.records_filtered += written.counts.filtered;
             f.sums.records_duplicate += written.counts.duplicate;
             f.sums.records_dead += written.counts.dead_lettered;
@@ -109,6 +122,8 @@ impl Herald {
         self.board.with(|f| {
             f.sums.blobs_listed += news;
             if let Some(now) = f.feeds.get_mut(&self.feed) {
+                now.listed = listed;
+                now.settled = status.balance.done + status.balance.gaps;
                 now.pending = status.balance.pending;
                 now.lag_ms = lag_ms;
                 if status.worked {
@@ -183,15 +198,13 @@ impl Herald {
                 "first_start",
                 "no stored state: collection of {tenant} begins at {begin}, the start of what the service keeps. If this is not the first start, your state directory is not persistent"
             ),
-            Notice::Listing { floor, end } => say!(
-                info,
-                "listing",
-                "everything that became available before {floor} is done; listing from there (service time {end})"
-            ),
+            Notice::Listing { floor, end } => {
+                say!(info, "listing", "collecting what became available from {floor} on; the service's time is {end}")
+            }
             Notice::FilterChanged { before, since } => say!(
                 warn,
                 "filter_changed",
-                "the wanted record types changed (they were {before}): blobs before {since} were read with the old ones; run `defender-feed backfill` for records of the new types in them"
+                "the wanted record types changed (they were {before}): blobs before {since} were read with the old ones: run `defender-feed backfill` for records of the new types in them. What came after that is read anew, and some of it comes again"
             ),
             Notice::ClockSkew { ms } => say!(
                 warn,

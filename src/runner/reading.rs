@@ -296,3 +296,6 @@ impl State<'_> {
         End::Lost { part: self.part(), print }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -44,6 +44,8 @@ pub(super) struct Session<T: Transport, C: Clock> {
     pub(super) formatter: Formatter,
     /// One permit for each blob that may be held at once in the process.
     pub(super) budget: Arc<Semaphore>,
+    /// Permits of this feed's own.
+    pub(super) reserve: Arc<Semaphore>,
     pub(super) bad_pages: AtomicU32,
 }
 
@@ -80,7 +82,11 @@ impl<T: Transport, C: Clock> Session<T, C> {
                 };
                 Input::Subscription { standing, date: answer.date }
             }
-            Err(failure) => subscription_failed(failure),
+            Err(failure) => match failure.fault {
+                Fault::NoSubscription => Input::Subscription { standing: Standing::Missing, date: failure.date },
+                Fault::SubscriptionDisabled => Input::Subscription { standing: Standing::Disabled, date: failure.date },
+                _ => subscription_failed(failure),
+            },
         };
         fact(&reports, input).await;
     }
@@ -170,7 +176,13 @@ impl<T: Transport, C: Clock> Session<T, C> {
     }
 
     pub(super) async fn fetch(self: Arc<Self>, order: FetchOrder, reports: Reports) {
-        let Ok(_permit) = self.budget.clone().acquire_owned().await else { return };
+        let permit = tokio::select! {
+            biased;
+            own = self.reserve.clone().acquire_owned() => own,
+            shared = self.budget.clone().acquire_owned() => shared,
+        };
+        // The semaphores are never closed; if they were, the process would be ending.
+        let Ok(_permit) = permit else { return };
         let key = order.entry.key();
         let failed = match tokio::time::timeout(BLOB_TIME_MAX, self.read_blob(&order, &reports)).await {
             Ok(Ok(())) => return,

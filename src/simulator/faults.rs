@@ -249,7 +249,7 @@ impl Fault {
     }
 
     /// True if a download that meets this fault does not bring the blob.
-    fn spoils_a_blob(&self) -> bool {
+    pub(super) fn spoils_a_blob(&self) -> bool {
         !matches!(
             self,
             Fault::Slow { .. }

@@ -4,6 +4,8 @@
 //! [`super::truth::BlobTruth`]) and `GET /simulator/ledger` (JSON, see [`super::ledger::Ledger`]).
 
 mod sending;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::config::{RetryAfter, ServiceConfig, Subscribed, ThrottleStyle};
+use super::config::{ServiceConfig, Subscribed};
 use super::faults::{GRAMMAR, Rule};
 use crate::domain::{TenantId, Time};
 
@@ -55,6 +55,15 @@ pub struct SimulateOptions {
     /// The share of wanted records that come again in a later blob
     #[arg(long, default_value_t = 0.0, value_parser = read_share)]
     pub duplicate_share: f64,
+    /// The keys of a record come in another order at each download
+    #[arg(long)]
+    pub shuffle_keys: bool,
+    /// Listings show blobs that have expired too
+    #[arg(long)]
+    pub list_expired: bool,
+    /// A listing that starts within a blob's very second leads to half of that blob, as was seen once
+    #[arg(long)]
+    pub partial_at_start: bool,
     /// API requests per minute; 0: no limit
     #[arg(long, default_value_t = 2000)]
     pub quota: u32,
@@ -64,8 +73,13 @@ pub struct SimulateOptions {
     /// Begin without a subscription: listings fail until one is started
     #[arg(long)]
     pub require_subscription: bool,
-    /// Unstable: something that goes wrong, as [TARGET:]KIND[=VALUE][@WHEN] (can be repeated)
-    #[arg(long = "fault", value_name = "FAULT", long_help = fault_help())]
+    /// What goes wrong; unstable, see [`GRAMMAR`].
+    #[arg(
+        long = "fault",
+        value_name = "FAULT",
+        help = "Unstable: something that goes wrong, as [TARGET:]KIND[=VALUE][@WHEN] (can be repeated)",
+        long_help = fault_help()
+    )]
     pub faults: Vec<Rule>,
 }
 
@@ -95,10 +109,12 @@ impl SimulateOptions {
             late_share: self.late_share,
             late_by: self.late_by,
             repeat_share: self.duplicate_share,
+            shuffles_keys: self.shuffle_keys,
+            lists_expired: self.list_expired,
+            partial_at_start: self.partial_at_start,
             retention: self.retention,
             page_size: usize::try_from(self.page_size).unwrap_or(usize::MAX),
             quota: (self.quota > 0).then_some(self.quota),
-            throttle: ThrottleStyle { retry_after: RetryAfter::Absent, ..base.throttle },
             subscribed: if self.require_subscription { Subscribed::Never } else { Subscribed::Enabled },
             // A client that got a Retry-After may have had other requests under way.
             pause_grace: Duration::from_millis(500),
@@ -177,13 +193,14 @@ mod tests {
         let args = "--seed 7 --tenant-id 11111111-0000-4000-8000-00000000000A --client-id c --client-secret s --blobs-per-hour 5 \
             --records-per-blob 2-9 --wanted-share 0.5 --awkward-share 0.1 --history 7d --content-for 10m --page-size 3 \
             --token-lifetime 30s --late-share 0.1 --late-by 90m --duplicate-share 0.2 --quota 0 --retention 2d \
-            --require-subscription --fault throttle=3@0.1 --fault clock-skew=-60";
+            --require-subscription --shuffle-keys --list-expired --partial-at-start --fault throttle=3@0.1 --fault clock-skew=-60";
         let config = parse(&args.split_whitespace().collect::<Vec<_>>()).unwrap().build(Time(0));
         assert_eq!(config.records_per_blob, 2..=9);
         assert_eq!(config.content_from, Time(-7 * 86_400_000));
         assert_eq!(config.content_until, Some(Time(600_000)));
         assert_eq!((config.quota, config.page_size, config.faults.len()), (None, 3, 2));
         assert_eq!(config.subscribed, Subscribed::Never);
+        assert!(config.shuffles_keys && config.lists_expired && config.partial_at_start);
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::config::{RetryAfter, ServiceConfig};
-use super::content::{Blob, Catalogue};
+use super::content::{Blob, BlobNo, Catalogue};
 use super::errors::{af, method_not_allowed, no_such_path, throttled, unauthorized};
 use super::faults::{self, Fault, Schedule};
 use super::ledger::Keeper;
@@ -40,14 +40,16 @@ pub struct Service {
     quota: SlidingMinute,
     shared: SlidingMinute,
     keeper: Keeper,
-    counts: BTreeMap<ContentId, Count>,
+    counts: BTreeMap<BlobNo, Count>,
     /// Blobs that a download brings half of, see [`ServiceConfig::partial_at_start`].
-    partial: BTreeSet<ContentId>,
+    partial: BTreeSet<BlobNo>,
 }
 
 /// One request on its way through the service.
 struct Visit<'a> {
     call: Call,
+    /// The blob that is asked for, if there is one of that id.
+    blob: Option<Blob>,
     request: &'a Request,
     publisher: Option<String>,
     content_type: Option<String>,
@@ -86,11 +88,12 @@ impl Service {
     pub fn handle(&mut self, request: &Request, now: Time) -> Response {
         let call = Call::read(request);
         self.keeper.enter(&call, request, &self.tokens, self.config.client_secret.as_deref(), now);
-        let blob = call.content_id.clone().map(ContentId);
-        let drawn = self.schedule.draw(call.kind, blob.as_ref(), now);
+        let content_id = call.content_id.clone().map(ContentId);
+        let drawn = self.schedule.draw(call.kind, content_id.as_ref(), now);
         let kind = call.kind;
         let visit = Visit {
             call,
+            blob: content_id.and_then(|id| self.catalogue.find(&id)),
             request,
             publisher: request.query_value("PublisherIdentifier"),
             content_type: request.query_value("contentType"),
@@ -103,10 +106,10 @@ impl Service {
         {
             faults::corrupt(fault, &mut response);
         }
-        if let (Some(id), 200, true) = (&blob, response.status, visit.is_true_to_the_blob(&response))
-            && !self.partial.contains(id)
+        if let (Some(blob), 200, true) = (&visit.blob, response.status, visit.is_true_to_the_blob(&response))
+            && !self.partial.contains(&blob.no)
         {
-            let count = self.counts.entry(id.clone()).or_default();
+            let count = self.counts.entry(blob.no).or_default();
             self.keeper.ledger.blobs_fetched_again += u64::from(count.sent > 0);
             count.sent = count.sent.saturating_add(1);
         }
@@ -126,8 +129,8 @@ impl Service {
         if visit.request.method != kind.method() {
             return method_not_allowed(kind.method());
         }
-        if let (Kind::Blob, Some(id)) = (kind, &visit.call.content_id) {
-            self.count_fetch(&ContentId(id.clone()));
+        if let Some(blob) = &visit.blob {
+            self.count_fetch(blob.no);
         }
         self.change_state(visit);
         if let Some(reply) = self.instead(visit) {
@@ -170,11 +173,8 @@ impl Service {
         faults::instead(fault, &scene)
     }
 
-    fn count_fetch(&mut self, id: &ContentId) {
-        if self.catalogue.find(id).is_none() {
-            return;
-        }
-        let count = self.counts.entry(id.clone()).or_default();
+    fn count_fetch(&mut self, no: BlobNo) {
+        let count = self.counts.entry(no).or_default();
         self.keeper.ledger.blobs_fetched += u64::from(count.fetched == 0);
         count.fetched = count.fetched.saturating_add(1);
         let most = &mut self.keeper.ledger.most_fetches_of_one;
@@ -268,12 +268,12 @@ impl Service {
             ask.page(blobs, &self.config, visit.fault.as_ref())
         };
         for blob in &page.entries {
-            let count = self.counts.entry(blob.id.clone()).or_default();
+            let count = self.counts.entry(blob.no).or_default();
             count.listed = count.listed.saturating_add(1);
             if self.config.partial_at_start && blob.created.floor_second() == ask.from {
-                self.partial.insert(blob.id.clone());
+                self.partial.insert(blob.no);
             } else {
-                self.partial.remove(&blob.id);
+                self.partial.remove(&blob.no);
             }
         }
         let base = self.base(visit.request);
@@ -291,23 +291,23 @@ impl Service {
     }
 
     fn download(&mut self, visit: &Visit<'_>) -> Result<Response, Response> {
-        let id = ContentId(visit.call.content_id.clone().unwrap_or_default());
-        let Some(blob) = self.catalogue.find(&id).filter(|b| self.is_there(b, visit.now)) else {
-            return Err(af(if is_content_id(&id.0) { "AF20050" } else { "AF20052" }));
+        let Some(blob) = visit.blob.as_ref().filter(|b| self.is_there(b, visit.now)) else {
+            let id = visit.call.content_id.as_deref().unwrap_or_default();
+            return Err(af(if is_content_id(id) { "AF20050" } else { "AF20052" }));
         };
         if blob.expires <= visit.now {
             return Err(af("AF20051"));
         }
-        if self.partial.contains(&id) {
-            return Ok(Response::json(200, half(&self.catalogue.open(&blob, 0))));
+        if self.partial.contains(&blob.no) {
+            return Ok(Response::json(200, half(&self.catalogue.open(blob, 0))));
         }
         let turn = if self.config.shuffles_keys {
-            self.counts.get(&id).map_or(0, |c| usize::try_from(c.fetched.saturating_sub(1)).unwrap_or(0))
+            self.counts.get(&blob.no).map_or(0, |c| usize::try_from(c.fetched.saturating_sub(1)).unwrap_or(0))
         } else {
             0
         };
         let mut reply = Response::json(200, "");
-        reply.body = self.catalogue.open(&blob, turn);
+        reply.body = self.catalogue.open(blob, turn);
         Ok(reply)
     }
 
@@ -350,7 +350,7 @@ impl Visit<'_> {
 
     /// True if the reply brings the blob, all of it and nothing else.
     fn is_true_to_the_blob(&self, response: &Response) -> bool {
-        response.delivery.is_complete() && !matches!(self.fault, Some(Fault::Wrong(_)))
+        response.delivery.is_complete() && self.fault.as_ref().is_none_or(|fault| !fault.spoils_a_blob())
     }
 }
 

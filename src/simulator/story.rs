@@ -27,7 +27,7 @@ use super::http::Front;
 use super::ledger::Ledger;
 use super::service::Service;
 use super::truth::Truth;
-use crate::domain::{ContentId, ContentType, InvalidValue, RecordType, Time};
+use crate::domain::{ContentId, ContentType, RecordType, TenantId, Time};
 
 /// A moment of a story: by the clock, or from the story's now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,10 +133,11 @@ pub struct Story {
 }
 
 impl Story {
-    /// The tenant's id. An error if the text is no GUID.
-    pub fn tenant(mut self, id: &str) -> Result<Self, InvalidValue> {
-        self.config.tenant = id.parse()?;
-        Ok(self)
+    /// The tenant's id.
+    #[must_use]
+    pub fn tenant(mut self, id: TenantId) -> Self {
+        self.config.tenant = id;
+        self
     }
 
     /// The only client and secret that the tenant knows.

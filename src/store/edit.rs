@@ -7,18 +7,16 @@ use super::StoreError;
 use super::frame::{self, FrameError};
 use super::key::Keys;
 
+/// Looks at a key and its value, and says whether to go on.
+pub(super) type Each<'e> = dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StoreError> + 'e;
+
 /// What a store reads from.
 pub(super) trait Values {
     /// The stored value of a key.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// Shows every key in `from..to` with its value, in order, until told to stop.
-    fn walk(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        each: &mut dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StoreError>,
-    ) -> Result<(), StoreError>;
+    fn walk(&self, from: &[u8], to: &[u8], each: &mut Each<'_>) -> Result<(), StoreError>;
 }
 
 /// What a commit changes: values to put in place, and `None` for keys to remove.

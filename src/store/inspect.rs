@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::commit::HOUR_MS;
+use super::copy::TREE;
 use super::edit::{Values, payload, unreadable};
 use super::key::{Keys, Name, parse};
 use super::lock::Lock;
-use super::open::{self, TREE};
+use super::open;
 use super::record::{Root, Tally, decode_chunk, decode_gap, decode_part};
 use super::scan::Scan;
 use super::witness::{self, Found};

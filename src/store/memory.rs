@@ -1,9 +1,8 @@
 //! The store without a disk, for tests and simulations of the rooms around it: the same commits, in a map.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 
-use super::edit::Values;
+use super::edit::{Each, Values};
 use super::{Restored, Store, StoreError, commit, inspect, restore, verify};
 use crate::domain::FeedId;
 use crate::sink::Receipt;
@@ -11,7 +10,7 @@ use crate::sink::Receipt;
 /// Keeps committed state in memory. A clone is the state as it was: what a crash and a restart would find.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MemoryStore {
-    values: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub(super) values: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 impl MemoryStore {
@@ -63,12 +62,7 @@ impl Values for BTreeMap<Vec<u8>, Vec<u8>> {
         Ok(BTreeMap::get(self, key).cloned())
     }
 
-    fn walk(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        each: &mut dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StoreError>,
-    ) -> Result<(), StoreError> {
+    fn walk(&self, from: &[u8], to: &[u8], each: &mut Each<'_>) -> Result<(), StoreError> {
         for (key, value) in self.range(from.to_vec()..to.to_vec()) {
             if each(key, value)?.is_break() {
                 break;

@@ -1,9 +1,8 @@
 //! Opens a state directory: whatever state it is in, the outcome is a store that can be trusted, or a clear refusal.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File};
-use std::io::{self, ErrorKind};
-use std::ops::ControlFlow;
+use std::fs::{self, DirBuilder};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -11,35 +10,31 @@ use std::time::SystemTime;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::commit::{self, Restart};
-use super::edit::{Values, Writes, payload};
-use super::key::Keys;
+use super::copy::{self, sync_directory};
 use super::lock::Lock;
-use super::record::{Root, decode_gap};
-use super::scan::Scan;
-use super::witness::{self, Entry, Found, Keeper};
-use super::{Engine, EpochReason, Inspection, Restored, Store, StoreError, inspect, restore, snapshot};
-use crate::domain::{FeedId, Gap, Time};
+use super::recover::{Opening, Trusted};
+use super::witness::{Entry, Keeper};
+use super::{Engine, Inspection, Restored, Store, StoreError, commit, inspect, restore};
+use crate::domain::{FeedId, Time};
 use crate::sink::Receipt;
 
-/// sled's directory; the number is the format's.
-pub(super) const TREE: &str = "sled.v1";
 const TREE_PREFIX: &str = "sled.v";
 const TREE_VERSION: u8 = 1;
-/// Where intact feeds are copied to before a damaged tree is moved away.
-const SALVAGE: &str = "salvage";
 pub(super) const ASIDE: &str = "aside";
 pub(super) const DAMAGED_PREFIX: &str = "damaged-";
-/// Values copied at once.
-const COPY_AT_ONCE: usize = 256;
-/// Most gaps taken over for a feed that is damaged itself. Each takes up to 5 kB of memory at that moment.
-const GAPS_TAKEN_OVER: usize = 2_000;
+/// How many commits pass between two looks at the size of the file.
+const LOOK_AT_SIZE_EVERY: u32 = 64;
 
 /// The committed state, in sled.
 pub struct SledStore {
-    engine: Engine,
+    pub(super) engine: Engine,
     keeper: Keeper,
     state_dir: PathBuf,
+    commits: u32,
+    /// The size of the file at which it is copied into a smaller one.
+    pub(super) compact_at: u64,
+    /// How far the file may outgrow three times its values.
+    pub(super) slack: u64,
     failed: Option<String>,
     /// Dropped last: nobody else may open the files before sled has let go of them.
     _lock: Lock,
@@ -70,8 +65,12 @@ pub enum Condition {
     FirstStart,
     /// All values are whole and at least as new as the witness.
     Healthy,
-    /// All values are whole, but some feeds stood behind the witness.
-    RolledBack,
+    /// All values are whole, but some feeds stood behind the witness, or were missing. The values were copied into a fresh
+    /// store, since what made the old one go back may lie in it still.
+    RolledBack {
+        /// Where the old one was moved to.
+        moved_to: PathBuf,
+    },
     /// There was a witness, but no state.
     Vanished,
     /// Some values were not whole, or sled could not open them.
@@ -132,14 +131,15 @@ impl SledStore {
         prepare(state_dir, &mut warnings)?;
         let lock = Lock::take(state_dir, true)?;
         refuse_newer(state_dir)?;
-        let opening = Opening { state_dir, tree: state_dir.join(TREE), now: now() };
-        let (witness, mut set_aside) = opening.witness(&mut warnings)?;
-        opening.create_tree()?;
-        let aside = state_dir.join(ASIDE);
-        let unfinished = snapshot::set_aside_unfinished(&opening.tree, &aside);
-        set_aside.extend(unfinished.map_err(|e| StoreError::of_io(state_dir, "moving unfinished files aside", &e))?);
-        let (engine, condition, feeds) = opening.trusted(&witness.unwrap_or_default())?;
-        let entries = roots(&engine)?.into_iter().map(|(feed, root)| (feed.clone(), Entry::of(&feed, &root))).collect();
+        let opening = Opening::new(state_dir, now());
+        let witness = opening.witness(&mut warnings)?;
+        let Trusted { engine, condition, feeds, bytes, set_aside } = opening.trusted(&witness)?;
+        let mut entries = BTreeMap::new();
+        for feed in restore::feeds(&engine)? {
+            if let Some(root) = restore::root(&engine, &feed)? {
+                entries.insert(feed.clone(), Entry::of(&feed, &root));
+            }
+        }
         let mut keeper = Keeper::new(state_dir, entries);
         keeper.save()?;
         let report = OpenReport {
@@ -151,7 +151,27 @@ impl SledStore {
             warnings,
         };
         let state_dir = state_dir.to_owned();
-        Ok((Self { engine, keeper, state_dir, failed: None, _lock: lock }, report))
+        let (slack, compact_at) = (copy::SLACK, copy::SLACK + 3 * bytes);
+        let mut store = Self { engine, keeper, state_dir, commits: 0, compact_at, slack, failed: None, _lock: lock };
+        store.compact_if_due()?;
+        Ok((store, report))
+    }
+
+    /// Gives room back now and then.
+    fn compact_if_due(&mut self) -> Result<(), StoreError> {
+        let size = self.engine.size()?;
+        if size <= self.compact_at {
+            return Ok(());
+        }
+        self.compact_at = match copy::compact(&self.engine, &self.state_dir)? {
+            Some((engine, bytes)) => {
+                self.engine = engine;
+                // Never again and again, should a fresh file be as large.
+                (self.slack + 3 * bytes).max(2 * self.engine.size()?)
+            }
+            None => 2 * size,
+        };
+        Ok(())
     }
 
     /// Every feed that was ever committed.
@@ -188,7 +208,9 @@ impl Store for SledStore {
         self.attempt(|store| {
             let (writes, root) = commit::plan(&store.engine, receipt.claim(), receipt.mark())?;
             store.engine.apply(writes)?;
-            store.keeper.committed(Entry::of(&receipt.claim().feed, &root))
+            store.keeper.committed(Entry::of(&receipt.claim().feed, &root))?;
+            store.commits = store.commits.wrapping_add(1);
+            if store.commits.is_multiple_of(LOOK_AT_SIZE_EVERY) { store.compact_if_due() } else { Ok(()) }
         })
     }
 
@@ -196,241 +218,6 @@ impl Store for SledStore {
         self.attempt(|store| store.keeper.save_if_changed())?;
         self.engine.close()
     }
-}
-
-/// An opening under way.
-struct Opening<'a> {
-    state_dir: &'a Path,
-    tree: PathBuf,
-    now: Time,
-}
-
-type Witness = BTreeMap<FeedId, Entry>;
-
-impl Opening<'_> {
-    fn failed(&self, doing: &str) -> impl Fn(io::Error) -> StoreError {
-        let (dir, doing) = (self.state_dir.to_owned(), doing.to_owned());
-        move |error| StoreError::of_io(&dir, &doing, &error)
-    }
-
-    /// The witness, if there is one that checks out; one that does not is moved aside.
-    fn witness(&self, warnings: &mut Vec<String>) -> Result<(Option<Witness>, Vec<PathBuf>), StoreError> {
-        match witness::read(self.state_dir)? {
-            Found::Whole(feeds) => Ok((Some(feeds), Vec::new())),
-            Found::Missing => Ok((None, Vec::new())),
-            Found::Damaged(why) => {
-                let moved = snapshot::set_aside(&witness::path(self.state_dir), &self.state_dir.join(ASIDE))
-                    .map_err(self.failed("moving the damaged witness aside"))?;
-                warnings.push(format!("the witness was damaged ({why}) and says nothing; it is now {}", moved.display()));
-                Ok((None, vec![moved]))
-            }
-        }
-    }
-
-    /// Creates the tree's directory if there is none. A kill between moving a damaged tree away and putting the copy of
-    /// its intact feeds in its place leaves that copy, whole.
-    fn create_tree(&self) -> Result<(), StoreError> {
-        let failed = self.failed("creating the store");
-        let salvage = self.state_dir.join(SALVAGE);
-        let created = match (self.tree.exists(), salvage.exists()) {
-            (true, _) => return Ok(()),
-            (false, true) => fs::rename(salvage, &self.tree),
-            (false, false) => DirBuilder::new().mode(0o700).create(&self.tree),
-        };
-        created.and_then(|()| sync_directory(self.state_dir)).map_err(failed)
-    }
-
-    /// Opens the tree, scans it, and makes it one that can be trusted.
-    fn trusted(&self, known: &Witness) -> Result<(Engine, Condition, Vec<FeedStart>), StoreError> {
-        let (engine, scan) = match self.open_tree() {
-            Ok(engine) => {
-                let scan = Scan::of(&engine)?;
-                (Some(engine), scan)
-            }
-            Err(StoreError::Damaged { detail }) => (None, Scan { findings: vec![detail], wrong: 1, ..Scan::default() }),
-            Err(other) => return Err(other),
-        };
-        match engine {
-            Some(engine) if !scan.is_damaged() => {
-                let starts = self.catch_up(&engine, &scan, known)?;
-                let condition = match () {
-                    () if scan.values == 0 && known.is_empty() => Condition::FirstStart,
-                    () if scan.values == 0 => Condition::Vanished,
-                    () if starts.iter().any(|start| start.from != StartedFrom::State) => Condition::RolledBack,
-                    () => Condition::Healthy,
-                };
-                Ok((engine, condition, starts))
-            }
-            engine => {
-                let (engine, moved_to, starts) = self.quarantine(engine, &scan, known)?;
-                Ok((engine, Condition::Quarantined { why: scan.findings, moved_to }, starts))
-            }
-        }
-    }
-
-    fn open_tree(&self) -> Result<Engine, StoreError> {
-        Engine::open(&self.tree, self.state_dir)
-    }
-
-    /// Takes back to what the witness saw the feeds that stand behind it.
-    fn catch_up(&self, engine: &Engine, scan: &Scan, known: &Witness) -> Result<Vec<FeedStart>, StoreError> {
-        let why = if scan.values == 0 { EpochReason::Vanished } else { EpochReason::RolledBack };
-        let mut starts = Vec::new();
-        for (feed, seen) in &scan.feeds {
-            let Some(root) = &seen.root else { continue };
-            let behind = known.get(feed).filter(|entry| entry.generation > root.generation);
-            let (from, root) = match behind {
-                Some(entry) => (StartedFrom::OlderState, self.restart(engine, entry, why, &[])?),
-                None => (StartedFrom::State, root.clone()),
-            };
-            let start = FeedStart { done: seen.done, open_gaps: seen.open_gaps, ..start_of(feed, from, Some(&root)) };
-            starts.push(start);
-        }
-        for (feed, entry) in known.iter().filter(|(feed, _)| !scan.feeds.contains_key(feed)) {
-            let root = self.restart(engine, entry, why, &[])?;
-            starts.push(start_of(feed, StartedFrom::Witness, Some(&root)));
-        }
-        Ok(starts)
-    }
-
-    /// Moves the tree away and starts a fresh one with what can be trusted: intact feeds as they are, others from the
-    /// witness with the gaps that can still be read.
-    fn quarantine(
-        &self,
-        damaged: Option<Engine>,
-        scan: &Scan,
-        known: &Witness,
-    ) -> Result<(Engine, PathBuf, Vec<FeedStart>), StoreError> {
-        let salvaged = match damaged.as_ref().map(|damaged| self.salvage(damaged, scan)) {
-            Some(Ok(copied)) => copied,
-            None | Some(Err(StoreError::Damaged { .. } | StoreError::Failed { .. })) => false,
-            // No room for the copy: nothing is moved before there is.
-            Some(Err(other)) => return Err(other),
-        };
-        let gaps: BTreeMap<&FeedId, Vec<Gap>> = match &damaged {
-            Some(damaged) => known.keys().map(|feed| (feed, readable_gaps(damaged, feed))).collect(),
-            None => BTreeMap::new(),
-        };
-        drop(damaged);
-        let moved_to = free_name(self.state_dir, self.now);
-        let moving = self.failed("moving the damaged store aside");
-        fs::rename(&self.tree, &moved_to).map_err(&moving)?;
-        if salvaged {
-            fs::rename(self.state_dir.join(SALVAGE), &self.tree).map_err(&moving)?;
-        }
-        sync_directory(self.state_dir).map_err(&moving)?;
-        self.create_tree()?;
-        let engine = self.open_tree()?;
-        let mut starts = Vec::new();
-        let kept = roots(&engine)?;
-        for (feed, entry) in known {
-            let none = Vec::new();
-            let root = kept.get(feed);
-            let (from, root) = match root {
-                Some(root) if root.generation >= entry.generation => (StartedFrom::State, root.clone()),
-                Some(_) => (StartedFrom::OlderState, self.restart(&engine, entry, EpochReason::RolledBack, &[])?),
-                None => {
-                    let gaps = gaps.get(feed).unwrap_or(&none);
-                    (StartedFrom::Witness, self.restart(&engine, entry, EpochReason::Damaged, gaps)?)
-                }
-            };
-            starts.push(start_of(feed, from, Some(&root)));
-        }
-        for feed in scan.feeds.keys().filter(|feed| !known.contains_key(feed)) {
-            let root = kept.get(feed);
-            let from = if root.is_some() { StartedFrom::State } else { StartedFrom::Nothing };
-            starts.push(start_of(feed, from, root));
-        }
-        let after = Scan::of(&engine)?;
-        for start in &mut starts {
-            let seen = after
-                .feeds
-                .iter()
-                .find(|(feed, _)| feed.tenant.as_str() == start.tenant_id && feed.content_type.as_str() == start.content_type);
-            (start.done, start.open_gaps) = seen.map_or((0, 0), |(_, seen)| (seen.done, seen.open_gaps));
-        }
-        Ok((engine, moved_to, starts))
-    }
-
-    /// Copies the intact feeds of a damaged tree into a new one, closed and synced; false if none is intact.
-    fn salvage(&self, damaged: &Engine, scan: &Scan) -> Result<bool, StoreError> {
-        let place = self.state_dir.join(SALVAGE);
-        let failed = self.failed("copying intact feeds");
-        if !scan.feeds.values().any(|seen| seen.intact) {
-            return Ok(false);
-        }
-        match fs::remove_dir_all(&place) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
-            _ => {}
-        }
-        DirBuilder::new().mode(0o700).create(&place).map_err(failed)?;
-        let copy = Engine::open(&place, self.state_dir)?;
-        for (feed, _) in scan.feeds.iter().filter(|(_, seen)| seen.intact) {
-            let keys = Keys::new(feed);
-            let mut writes = Writes::new();
-            // The root sorts last in its feed, so a copy that breaks off has none and is found out by the scan.
-            damaged.walk(&keys.start(), &keys.end(), &mut |key, value| {
-                writes.insert(key.to_vec(), Some(value.to_vec()));
-                if writes.len() >= COPY_AT_ONCE {
-                    copy.apply(std::mem::take(&mut writes))?;
-                }
-                Ok(ControlFlow::Continue(()))
-            })?;
-            copy.apply(writes)?;
-        }
-        copy.close().map(|()| true)
-    }
-
-    fn restart(&self, engine: &Engine, entry: &Entry, why: EpochReason, gaps: &[Gap]) -> Result<Root, StoreError> {
-        let restart = Restart {
-            feed: &entry.feed,
-            generation: entry.generation,
-            floor: entry.floor,
-            begin: entry.begin,
-            filter: &entry.filter,
-            epoch: entry.epoch,
-            why,
-            now: self.now,
-            gaps,
-        };
-        let (writes, root) = commit::restart(engine, restart)?;
-        engine.apply(writes)?;
-        Ok(root)
-    }
-}
-
-fn start_of(feed: &FeedId, from: StartedFrom, root: Option<&Root>) -> FeedStart {
-    FeedStart {
-        tenant_id: feed.tenant.to_string(),
-        content_type: feed.content_type.to_string(),
-        from,
-        floor: root.map(|root| root.floor.to_string()),
-        generation: root.map(|root| root.generation),
-        done: 0,
-        open_gaps: 0,
-    }
-}
-
-fn roots(engine: &Engine) -> Result<BTreeMap<FeedId, Root>, StoreError> {
-    let mut roots = BTreeMap::new();
-    for feed in restore::feeds(engine)? {
-        if let Some(root) = restore::root(engine, &feed)? {
-            roots.insert(feed, root);
-        }
-    }
-    Ok(roots)
-}
-
-/// The open gaps of a damaged feed that can still be read: each is true by itself.
-fn readable_gaps(damaged: &Engine, feed: &FeedId) -> Vec<Gap> {
-    let (from, to) = Keys::new(feed).gaps();
-    let mut gaps = Vec::new();
-    // Where sled gives up in the middle, what came before still counts.
-    let _ = damaged.walk(&from, &to, &mut |key, value| {
-        gaps.extend(payload(key, value).ok().and_then(decode_gap).filter(Gap::is_open));
-        Ok(if gaps.len() < GAPS_TAKEN_OVER { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
-    });
-    gaps
 }
 
 /// Creates the state directory for its owner alone, and looks at one that is there.
@@ -483,16 +270,6 @@ pub(super) fn damaged(state_dir: &Path) -> Vec<PathBuf> {
     paths
 }
 
-fn free_name(state_dir: &Path, now: Time) -> PathBuf {
-    let name = format!("{DAMAGED_PREFIX}{}", now.utc().format("%Y%m%dT%H%M%SZ"));
-    let mut names = (0_u32..).map(|n| state_dir.join(if n == 0 { name.clone() } else { format!("{name}-{n}") }));
-    names.find(|path| !path.exists()).expect("some name of four billion is free")
-}
-
-fn sync_directory(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
-}
-
-fn now() -> Time {
+pub(super) fn now() -> Time {
     Time::from(DateTime::<Utc>::from(SystemTime::now())).floor_second()
 }

@@ -22,6 +22,8 @@ pub(super) struct Scan {
     /// How much is wrong.
     pub(super) wrong: u64,
     pub(super) values: u64,
+    /// Bytes of all keys and values.
+    pub(super) bytes: u64,
     /// False if sled itself gave up in the middle.
     pub(super) complete: bool,
 }
@@ -46,6 +48,7 @@ impl Scan {
         let mut scan = Self { complete: true, ..Self::default() };
         let walked = values.walk(&[], &[0xff], &mut |key, value| {
             scan.values += 1;
+            scan.bytes += (key.len() + value.len()) as u64;
             scan.see(key, value)?;
             Ok(ControlFlow::Continue(()))
         });

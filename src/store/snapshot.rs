@@ -23,13 +23,16 @@ pub(super) fn set_aside_unfinished(tree: &Path, aside: &Path) -> io::Result<Vec<
         let entry = entry?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        let unfinished = if name.starts_with("snap.") && name.ends_with(".generating") {
-            !is_finished(&entry.path(), 12)?
-        } else {
-            // A `conf` of up to eight bytes counts as missing and is written anew by sled itself.
-            name == "conf" && entry.metadata()?.len() > 8 && !is_finished(&entry.path(), 4)?
+        let trailer = match &*name {
+            "conf" => 4,
+            name if name.starts_with("snap.") && name.ends_with(".generating") => 12,
+            _ => continue,
         };
-        if unfinished {
+        let metadata = entry.metadata()?;
+        // A `conf` of up to eight bytes counts as missing and is written anew by sled itself.
+        let counts_as_missing = name == "conf" && metadata.is_file() && metadata.len() <= 8;
+        let finished = metadata.is_file() && is_finished(&entry.path(), trailer)?;
+        if !finished && !counts_as_missing {
             moved.push(set_aside(&entry.path(), aside)?);
         }
     }

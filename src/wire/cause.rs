@@ -70,9 +70,6 @@ fn kind(links: &[&(dyn Error + 'static)], hints: Hints) -> WireErrorKind {
             _ => cut,
         };
     }
-    if links.iter().any(|l| l.to_string().contains("decompressed")) {
-        return WireErrorKind::Encoding;
-    }
     if hints.in_body { WireErrorKind::Body } else { WireErrorKind::Other }
 }
 
@@ -85,15 +82,18 @@ fn io_kind(kind: io::ErrorKind, cut: WireErrorKind) -> Option<WireErrorKind> {
         Io::ConnectionReset | Io::ConnectionAborted | Io::BrokenPipe | Io::NotConnected => Some(WireErrorKind::Reset),
         Io::UnexpectedEof => Some(cut),
         Io::TimedOut => Some(WireErrorKind::Timeout),
-        // Over TCP and TLS nothing else gives these: it is the decompressor.
-        Io::InvalidData | Io::InvalidInput => Some(if cut == WireErrorKind::Body { WireErrorKind::Encoding } else { cut }),
         _ => None,
     }
 }
 
 fn tls_kind(error: &rustls::Error) -> WireErrorKind {
     use rustls::CertificateError as Cert;
-    let rustls::Error::InvalidCertificate(certificate) = error else { return WireErrorKind::Tls };
+    let certificate = match error {
+        rustls::Error::InvalidCertificate(certificate) => certificate,
+        // The platform verifier's words for a host without any certificates: it then knows no issuer.
+        rustls::Error::General(text) if text.contains("No CA certificates") => return WireErrorKind::TlsUnknownIssuer,
+        _ => return WireErrorKind::Tls,
+    };
     match certificate {
         Cert::Expired | Cert::ExpiredContext { .. } | Cert::NotValidYet | Cert::NotValidYetContext { .. } => {
             WireErrorKind::TlsExpired
@@ -165,13 +165,11 @@ mod tests {
             (io_error(Io::ConnectionReset), body, K::Reset),
             (io_error(Io::UnexpectedEof), none, K::Reset),
             (io_error(Io::UnexpectedEof), body, K::Body),
-            (io_error(Io::InvalidData), body, K::Encoding),
             (io_error(Io::TimedOut), none, K::Timeout),
             (link("x", "dns error"), Hints { dns: true, ..connect }, K::Dns),
             (link("x", "operation timed out"), Hints { timeout: true, ..connect }, K::Timeout),
             (link("x", "tunnel error: proxy authorization required"), connect, K::Proxy),
             (link("tunnel error: failed to create underlying connection", io_error(Io::ConnectionRefused)), connect, K::Proxy),
-            (link("x", "there are extra bytes after body has been decompressed"), body, K::Encoding),
             (link("x", "y"), body, K::Body),
             (link("x", "y"), connect, K::Connect),
             (link("x", "y"), none, K::Other),
@@ -193,5 +191,7 @@ mod tests {
             assert_eq!(tls_kind(&rustls::Error::InvalidCertificate(certificate)), expected);
         }
         assert_eq!(tls_kind(&rustls::Error::HandshakeNotComplete), WireErrorKind::Tls);
+        let none = rustls::Error::General("No CA certificates were loaded from the system".into());
+        assert_eq!(tls_kind(&none), WireErrorKind::TlsUnknownIssuer);
     }
 }

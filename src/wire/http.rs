@@ -8,13 +8,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use reqwest::redirect;
 use secrecy::ExposeSecret;
 use tokio::time::Instant;
 use url::{Host, Url, form_urlencoded};
 
 use super::cause::{self, Hints};
+use super::gzip::{Gunzip, Inflated};
 use super::{Body, LARGEST_CHUNK, Method, Reply, Request, Transport, WireError, WireErrorKind};
 
 /// Name resolution, TCP, proxy and TLS together. A host that takes longer is down or behind a firewall that drops.
@@ -157,7 +158,6 @@ fn build(route: Route, settings: &HttpSettings) -> Result<reqwest::Client, reqwe
         .http2_max_header_list_size(HEADER_LIST_LIMIT)
         .http2_initial_stream_window_size(STREAM_WINDOW)
         .http2_initial_connection_window_size(CONNECTION_WINDOW)
-        .gzip(true)
         .https_only(route != Route::LocalPlain);
     if route != Route::World {
         builder = builder.no_proxy();
@@ -204,7 +204,7 @@ impl HttpTransport {
             Method::Post => reqwest::Method::POST,
         };
         let posts = method == reqwest::Method::POST;
-        let mut builder = client.request(method, url).header(ACCEPT, "application/json");
+        let mut builder = client.request(method, url).header(ACCEPT, "application/json").header(ACCEPT_ENCODING, "gzip");
         if let Some(token) = bearer {
             // `InvalidHeaderValue` does not show the value.
             let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
@@ -230,24 +230,41 @@ impl HttpTransport {
 #[derive(Debug)]
 pub struct HttpBody {
     response: reqwest::Response,
+    encoding: Encoding,
     /// Received but not yet given out, because the peer's piece was larger than [`LARGEST_CHUNK`].
     rest: Bytes,
-    /// Reported instead of bytes that nobody could read.
-    unreadable: Option<WireError>,
     timeouts: Timeouts,
     waited: Duration,
     received: u64,
 }
 
+/// How the bytes on the wire become the body's.
+#[derive(Debug)]
+enum Encoding {
+    Plain,
+    Gzip(Gunzip),
+    /// One that was not offered: nobody could read it.
+    Unknown(WireError),
+}
+
+impl Encoding {
+    fn of(response: &reqwest::Response) -> Self {
+        let name = response.headers().get(CONTENT_ENCODING).map(|v| String::from_utf8_lossy(v.as_bytes()).to_ascii_lowercase());
+        match name.as_deref().map(str::trim) {
+            None | Some("" | "identity") => Encoding::Plain,
+            Some("gzip" | "x-gzip") => Encoding::Gzip(Gunzip::new()),
+            Some(name) => {
+                let detail = format!("the reply is encoded as {name:?}, only gzip is offered");
+                Encoding::Unknown(WireError::new(WireErrorKind::Encoding, detail))
+            }
+        }
+    }
+}
+
 impl HttpBody {
     fn new(response: reqwest::Response, timeouts: Timeouts) -> Self {
-        // The header is taken away where the body is decompressed on the way; what is left nobody asked for.
-        let encoding = response.headers().get(CONTENT_ENCODING).filter(|e| !e.as_bytes().eq_ignore_ascii_case(b"identity"));
-        let unreadable = encoding.map(|encoding| {
-            let name = String::from_utf8_lossy(encoding.as_bytes());
-            WireError::new(WireErrorKind::Encoding, format!("the reply is encoded as {name:?}, only gzip is offered"))
-        });
-        Self { response, rest: Bytes::new(), unreadable, timeouts, waited: Duration::ZERO, received: 0 }
+        let encoding = Encoding::of(&response);
+        Self { response, encoding, rest: Bytes::new(), timeouts, waited: Duration::ZERO, received: 0 }
     }
 
     async fn piece(&mut self) -> Result<Option<Bytes>, WireError> {
@@ -279,17 +296,29 @@ impl HttpBody {
 
 impl Body for HttpBody {
     async fn chunk(&mut self) -> Result<Option<Bytes>, WireError> {
-        if let Some(error) = &self.unreadable {
-            return Err(error.clone());
-        }
-        while self.rest.is_empty() {
-            match self.piece().await? {
-                Some(piece) => self.rest = piece,
-                None => return Ok(None),
+        loop {
+            if !self.rest.is_empty() {
+                let length = self.rest.len().min(LARGEST_CHUNK);
+                return Ok(Some(self.rest.split_to(length)));
+            }
+            match &mut self.encoding {
+                Encoding::Unknown(error) => return Err(error.clone()),
+                Encoding::Plain => match self.piece().await? {
+                    Some(piece) => self.rest = piece,
+                    None => return Ok(None),
+                },
+                Encoding::Gzip(gunzip) => match gunzip.inflate()? {
+                    Inflated::Data(data) => self.rest = data,
+                    Inflated::End => return Ok(None),
+                    Inflated::WantsInput => {
+                        let piece = self.piece().await?;
+                        if let Encoding::Gzip(gunzip) = &mut self.encoding {
+                            gunzip.feed(piece);
+                        }
+                    }
+                },
             }
         }
-        let length = self.rest.len().min(LARGEST_CHUNK);
-        Ok(Some(self.rest.split_to(length)))
     }
 }
 

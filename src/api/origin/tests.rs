@@ -136,7 +136,7 @@ fn no_trick_leads_the_token_astray() {
         (format!("https://manage.officе.com{feed}/a"), host("manage.xn--offic-3we.com")),
         (format!("https://manage.office.com%2eevil.example{feed}/a"), host("manage.office.com.evil.example")),
         (format!("//evil.example{feed}/a"), host("evil.example")),
-        (format!("///evil.example{feed}/a"), host("evil.example")),
+        (format!("///evil.example{feed}/a"), F::NotAUrl),
         (format!("https:/evil.example{feed}/a"), host("evil.example")),
         (format!("https:evil.example{feed}/a"), host("evil.example")),
         (format!("https:////evil.example{feed}/a"), host("evil.example")),

@@ -3,10 +3,11 @@
 use super::EntityOf;
 use super::thing::{File, Url};
 use crate::event::field::{Either, Field, Form, Many, Model};
+use crate::event::fields::fields;
 use crate::event::json;
 use crate::event::mail::{AuthDetail, SystemOverride};
 use crate::event::name::{DeliveryAction, DeliveryLocation, Directionality, Named, PhishConfidence, RiskLevel};
-use crate::event::object::{Object, fields};
+use crate::event::object::Object;
 use crate::event::reader::Reader;
 use crate::event::text::{Flag, Number, Text};
 use crate::event::time::Stamp;

@@ -2,7 +2,7 @@
 
 use super::Entity;
 use crate::event::field::{Any, Many};
-use crate::event::object::fields;
+use crate::event::fields::fields;
 use crate::event::text::{Flag, Number, Text};
 use crate::event::time::Stamp;
 

@@ -2,9 +2,9 @@
 
 use super::{Entity, EntityOf};
 use crate::event::field::{Any, Either, Many};
+use crate::event::fields::fields;
 use crate::event::hash::Hash;
 use crate::event::name::{HashAlgorithm, Named};
-use crate::event::object::fields;
 use crate::event::text::{Number, Text};
 
 fields! {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Blob, BlobNo, Place, Stuff, content_id};
+use super::generator::content_id;
+use super::{Blob, BlobNo, Place, Stuff};
 use crate::domain::{ContentId, ContentType, Time};
 
 /// A blob to be put into a service; what is not said takes the usual value.

@@ -92,7 +92,7 @@ impl Body for Sending {
         match this.piece(most) {
             Some(piece) => Poll::Ready(Some(Ok(Frame::data(piece)))),
             // The body ended before the place of the break: break here.
-            None if this.left != u64::MAX && !matches!(this.delivery, Delivery::Slow { .. }) && this.breaks() => {
+            None if this.breaks() => {
                 this.left = 0;
                 Pin::new(this).poll_frame(cx)
             }

@@ -29,7 +29,7 @@ impl Service {
     pub fn wanted(&self, now: Time) -> impl Iterator<Item = WantedRecord> + '_ {
         self.available(now).flat_map(move |blob| {
             let obtainable = self.is_obtainable(&blob, now);
-            let sent = self.counts.get(&blob.id).map_or(0, |c| u64::from(c.sent));
+            let sent = self.counts.get(&blob.no).map_or(0, |c| u64::from(c.sent));
             let records = self.records_of(&blob).wanted;
             records.into_iter().map(move |found| WantedRecord {
                 id: found.id,
@@ -47,7 +47,7 @@ impl Service {
 
     /// How often a blob was asked for.
     pub fn fetches(&self, id: &ContentId) -> u64 {
-        self.counts.get(id).map_or(0, |c| u64::from(c.fetched))
+        self.catalogue.find(id).and_then(|b| self.counts.get(&b.no)).map_or(0, |c| u64::from(c.fetched))
     }
 
     fn available(&self, now: Time) -> impl Iterator<Item = Blob> + '_ {
@@ -64,7 +64,7 @@ impl Service {
     }
 
     fn blob_truth(&self, blob: &Blob, now: Time) -> BlobTruth {
-        let count = self.counts.get(&blob.id).copied().unwrap_or_default();
+        let count = self.counts.get(&blob.no).copied().unwrap_or_default();
         let Reading { elements, wanted } = self.records_of(blob);
         BlobTruth {
             id: blob.id.clone(),

@@ -1,3 +1,4 @@
+use std::io::Write as _;
 use std::time::Instant as StdInstant;
 
 use secrecy::SecretString;
@@ -36,30 +37,10 @@ async fn error_of(script: impl Fn(&Seen) -> Vec<Step> + Send + Sync + 'static) -
     fetch(&server).await.unwrap_err()
 }
 
-/// Bytes in a gzip member without compression: any decompressor has to take them.
 fn gzip(data: &[u8]) -> Vec<u8> {
-    let mut out = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
-    let mut blocks = data.chunks(65_535).peekable();
-    if data.is_empty() {
-        out.extend_from_slice(&[1, 0, 0, 255, 255]);
-    }
-    while let Some(block) = blocks.next() {
-        let length = u16::try_from(block.len()).unwrap();
-        out.push(u8::from(blocks.peek().is_none()));
-        out.extend_from_slice(&length.to_le_bytes());
-        out.extend_from_slice(&(!length).to_le_bytes());
-        out.extend_from_slice(block);
-    }
-    out.extend_from_slice(&crc32(data).to_le_bytes());
-    out.extend_from_slice(&u32::try_from(data.len()).unwrap().to_le_bytes());
-    out
-}
-
-fn crc32(data: &[u8]) -> u32 {
-    let step = |crc: u32, byte: &u8| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 })
-    };
-    !data.iter().fold(!0, step)
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+    encoder.write_all(data).unwrap();
+    encoder.finish().unwrap()
 }
 
 #[tokio::test]
@@ -284,4 +265,14 @@ async fn a_peer_that_speaks_no_tls_is_told() {
     let url = format!("https://127.0.0.1:{}/", server.port()).parse().unwrap();
     let error = quick().send(get(url)).await.unwrap_err();
     assert!(!matches!(error.kind, WireErrorKind::Dns | WireErrorKind::Proxy | WireErrorKind::Other), "{error}");
+}
+
+#[tokio::test]
+async fn what_follows_a_gzip_member_is_read_too() {
+    let bytes = [gzip(b"[1,2]"), gzip(b"[3]")].concat();
+    let server = TestServer::start(move |_| reply(200, &[("Content-Encoding", "gzip")], &bytes)).await;
+    assert_eq!(fetch(&server).await.unwrap(), b"[1,2][3]");
+    let bytes = [gzip(b"[1,2]").as_slice(), b"no gzip header"].concat();
+    let server = TestServer::start(move |_| reply(200, &[("Content-Encoding", "gzip")], &bytes)).await;
+    assert_eq!(fetch(&server).await.unwrap_err().kind, WireErrorKind::Encoding);
 }

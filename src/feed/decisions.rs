@@ -1,0 +1,271 @@
+//! What to do next: requests by priority, batches when they are ripe, the end when everything is done.
+
+use std::time::Duration;
+
+use super::batch::BatchId;
+use super::listing::{self, Lister, SAFE_EDGE};
+use super::protocol::{Action, Finish, Moment, Notice, Plan};
+use super::subscription::Step;
+use super::{Feed, Now, PASSES_MAX, QUIET_COMMIT, REMEMBER, SETTLE, Sealed};
+use crate::domain::{Claim, GapReason, Time};
+
+impl Feed {
+    pub(super) fn committed(&mut self, now: Now, id: BatchId) {
+        let Some(sealed) = self.sealed.take_if(|s| s.id == id) else { return };
+        self.blobs.committed(sealed.done);
+        self.committed_floor = Some(sealed.floor);
+        self.committed_at = now.mono;
+        if sealed.saves_start {
+            self.subscription.saved();
+        }
+        if self.draining && self.blobs.has_drained() {
+            self.draining = false;
+        }
+    }
+
+    /// Every blob listed with an older `contentCreated` is done, in the open batch, or in a gap.
+    pub(super) fn raise_floor(&mut self) {
+        let Some(lister) = &self.lister else { return };
+        let listed = lister.frontier().unwrap_or(self.end);
+        let floor = self.blobs.oldest_pending().map_or(listed, |oldest| oldest.min(listed)).floor_second();
+        self.floor = self.floor.max(floor.min(self.end));
+    }
+
+    pub(super) fn seal(&mut self, now: Now) {
+        self.raise_floor();
+        let server = self.server(now);
+        let open = std::mem::take(&mut self.open);
+        let id = BatchId(self.next_batch);
+        self.next_batch += 1;
+        // The earlier of the two clocks: neither, jumping ahead, may make us forget a blob (law L9).
+        let forget_before = server.min(now.wall) - REMEMBER;
+        self.blobs.forget_before(forget_before);
+        let saves_start = self.save_start.is_some();
+        let claim = Claim {
+            feed: self.settings.feed.clone(),
+            at: server,
+            floor: self.floor,
+            begin: self.begin,
+            filter: self.settings.filter.clone(),
+            done: open.done,
+            parts: open.parts.into_values().collect(),
+            gaps: open.gaps.into_values().collect(),
+            subscription_start: self.save_start.take().or(self.subscription.last_start()),
+            forget_before,
+        };
+        self.sealed = Some(Sealed { id, done: claim.done.iter().map(|(key, _)| *key).collect(), floor: self.floor, saves_start });
+        self.actions.push_back(Action::Seal { id, claim: Box::new(claim) });
+    }
+
+    pub(super) fn decide(&mut self, now: Now) {
+        if self.finished {
+            return;
+        }
+        if !self.stopping && self.request(now) {
+            return;
+        }
+        self.commit_if_due(now);
+        if self.actions.is_empty() {
+            self.end_if_done(now);
+        }
+    }
+
+    /// Queues at most one request; true if it did.
+    pub(super) fn request(&mut self, now: Now) -> bool {
+        let mono = now.mono;
+        if self.health.is_blocked(mono) {
+            return false;
+        }
+        let server = self.server(now);
+        if !self.settled && self.clock.now(now).is_some() {
+            self.settle(server);
+        }
+        if self.settled && self.subscription.is_enabled() && self.lister.is_none() {
+            self.start_listing(now, server);
+        }
+        self.write_off(now, server);
+        if self.pace.check(mono).is_err() {
+            return false;
+        }
+        match self.subscription.step(mono, server) {
+            Step::Check => return self.ask(mono, Action::CheckSubscription),
+            Step::Start => return self.ask(mono, Action::StartSubscription),
+            Step::Save(at) => {
+                self.save_start = Some(at);
+                self.open.grew(0, mono);
+                return false;
+            }
+            Step::Wait => {}
+        }
+        if !self.subscription.is_enabled() {
+            return false;
+        }
+        if let Some((id, url)) = self.pages.pop_front()
+            && let Some(window) = self.lister.as_ref().and_then(|l| l.window(id))
+        {
+            return self.ask(mono, Action::NextPage { id, url, window });
+        }
+        let room = !self.draining && self.blobs.has_room(false);
+        if let Some((id, window)) = self.lister.as_mut().and_then(|l| l.next(mono, server, room)) {
+            return self.ask(mono, Action::List { id, window });
+        }
+        if self.may_fetch()
+            && let Some(order) = self.blobs.next_fetch(mono)
+        {
+            return self.ask(mono, Action::Fetch(order));
+        }
+        false
+    }
+
+    pub(super) fn may_fetch(&self) -> bool {
+        self.blobs.fetching() < self.pace.width() && !(self.sealed.is_some() && self.open.is_heavy())
+    }
+
+    pub(super) fn ask(&mut self, mono: Duration, action: Action) -> bool {
+        self.pace.take(mono);
+        self.actions.push_back(action);
+        true
+    }
+
+    /// Fixes where the feed begins and ends, as soon as the service's time is known: no claim is made before.
+    pub(super) fn settle(&mut self, server: Time) {
+        self.settled = true;
+        let retention = (server - SAFE_EDGE).ceil_second();
+        match self.settings.plan {
+            Plan::Range { from, to } => {
+                let resolve = |moment| match moment {
+                    Moment::At(at) => at,
+                    Moment::Ago(span) => server - span,
+                    Moment::Retention => retention,
+                };
+                if self.memory_floor.is_none() {
+                    self.begin = resolve(from).floor_second();
+                }
+                self.end = resolve(to).min(server).ceil_second().max(self.begin);
+            }
+            _ if self.memory_floor.is_none() => {
+                self.begin = retention.max(self.settings.not_before.unwrap_or(Time::MIN)).floor_second();
+                self.notice(Notice::FirstStart { begin: self.begin });
+            }
+            _ => {}
+        }
+        self.floor = self.floor.max(self.begin);
+        if self.settings.plan == Plan::Once {
+            self.end = server.ceil_second().max(self.floor);
+        }
+    }
+
+    pub(super) fn start_listing(&mut self, now: Now, server: Time) {
+        // The first claim records the beginning.
+        if self.committed_floor.is_none() {
+            self.open.grew(0, now.mono);
+        }
+        let restored = self.memory_floor.is_some();
+        self.pass_began = now.mono;
+        self.lister = Some(match self.settings.plan {
+            Plan::Follow { poll_interval, look_back } => {
+                Lister::following(self.begin, self.floor, poll_interval, look_back, restored)
+            }
+            Plan::Once | Plan::Range { .. } => Lister::range(self.begin, self.floor.min(self.end), self.end),
+        });
+        self.notice(Notice::Listing { floor: self.floor, end: self.end.min(server) });
+    }
+
+    /// What lies before the edge of retention is a gap, if the clocks agree about it.
+    pub(super) fn write_off(&mut self, now: Now, server: Time) {
+        let Some((from, to)) = self.lister.as_ref().and_then(|l| l.lost(server)) else { return };
+        if let Some(lister) = self.lister.as_mut().filter(|l| l.repeats()) {
+            lister.give_up(from, to);
+            return;
+        }
+        if !self.clock.agrees(now) {
+            let ms = self.clock.skew_ms(now).unwrap_or(0);
+            if self.settings.plan.is_one_shot() {
+                let detail = format!(
+                    "{from} to {to} lies before what the service keeps, but its clock and the local one differ by {} s: \
+                     set the local clock, or ask for a later beginning",
+                    ms / 1000
+                );
+                self.finish(Finish::Unreachable { detail });
+            } else if self.health.may_alarm(now.mono) {
+                self.notice(Notice::ClockDisagrees { ms, from, to });
+            }
+            return;
+        }
+        if let Some(lister) = &mut self.lister {
+            lister.give_up(from, to);
+        }
+        self.stretch_gap(now, GapReason::OutagePastRetention, from, to);
+    }
+
+    pub(super) fn commit_if_due(&mut self, now: Now) {
+        if self.sealed.is_some() {
+            return;
+        }
+        let working = if self.stopping { !self.abandoned && self.blobs.fetching() > 0 } else { self.blobs.fetching() > 0 };
+        if self.open.is_ripe(now.mono, working) || (self.abandoned && !self.open.is_empty()) {
+            self.seal(now);
+            return;
+        }
+        if now.mono.saturating_sub(self.committed_at) >= QUIET_COMMIT {
+            self.raise_floor();
+            if self.committed_floor != Some(self.floor) && self.lister.is_some() {
+                self.seal(now);
+            } else {
+                self.committed_at = now.mono;
+            }
+        }
+    }
+
+    pub(super) fn end_if_done(&mut self, now: Now) {
+        if self.sealed.is_some() || !self.open.is_empty() {
+            return;
+        }
+        let fetching = self.blobs.fetching() > 0 && !self.abandoned;
+        if self.stopping {
+            if !fetching && !self.commit_floor(now) {
+                self.finish(Finish::Stopped);
+            }
+            return;
+        }
+        if !self.settings.plan.is_one_shot() || fetching || !self.pages.is_empty() {
+            return;
+        }
+        let listed = self.lister.as_ref().is_some_and(Lister::is_done);
+        if !listed || !self.blobs.is_idle() {
+            return;
+        }
+        let young = self.end + listing::LIVE_SPAN > self.server(now);
+        if young && now.mono < self.pass_began + SETTLE {
+            return;
+        }
+        let found = self.blobs.balance().listed != self.listed_before_pass;
+        if self.passes == 0 || (found && self.passes < PASSES_MAX) {
+            self.passes += 1;
+            self.pass_began = now.mono;
+            self.listed_before_pass = self.blobs.balance().listed;
+            self.raise_floor();
+            let end = self.end;
+            let from = self.begin.max((self.server(now) - SAFE_EDGE).ceil_second()).min(end);
+            if let Some(lister) = &mut self.lister {
+                lister.again(from, end);
+            }
+            self.notice(Notice::Pass { number: self.passes + 1 });
+        } else if !self.commit_floor(now) {
+            self.finish(Finish::Complete);
+        }
+    }
+
+    /// Seals an empty batch if only the floor has moved; true if it did.
+    pub(super) fn commit_floor(&mut self, now: Now) -> bool {
+        if self.lister.is_none() {
+            return false;
+        }
+        self.raise_floor();
+        if self.committed_floor == Some(self.floor) {
+            return false;
+        }
+        self.seal(now);
+        true
+    }
+}

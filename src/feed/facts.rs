@@ -1,0 +1,256 @@
+//! What a fact changes: replies, failures and pieces of the batch, as the shell reports them.
+
+use std::time::Duration;
+
+use super::blobs::{BlobFailure, Verdict};
+use super::health::Setback;
+use super::listing::{self, Broken, ListingId};
+use super::protocol::{Finish, Notice};
+use super::subscription::Standing;
+use super::{Feed, LISTING_ATTEMPTS_MAX, Now, QUIET_COMMIT};
+use crate::domain::{BlobEntry, BlobKey, Counts, Fault, Gap, GapId, GapReason, Part, Refusal, Time};
+
+impl Feed {
+    pub(super) fn subscription_told(&mut self, now: Now, standing: Standing, date: Option<Time>) {
+        self.observe(now, date);
+        self.success(now);
+        let server = self.server(now);
+        let person = self.subscription.told(standing, now.mono, server);
+        if standing == Standing::Enabled {
+            self.close_absence(now);
+        } else {
+            self.open_absence(GapReason::SubscriptionOff);
+            self.notice(Notice::SubscriptionOff { standing, starts: !person });
+            if person && self.settings.plan.is_one_shot() {
+                self.finish(Finish::SubscriptionMissing);
+            }
+        }
+    }
+
+    pub(super) fn subscription_started(&mut self, now: Now, date: Option<Time>) {
+        self.observe(now, date);
+        self.success(now);
+        self.subscription.started();
+        self.notice(Notice::SubscriptionStarted);
+        self.close_absence(now);
+    }
+
+    /// Content that becomes available from here on may be lost for good; where nothing was collected before, nothing is.
+    pub(super) fn open_absence(&mut self, reason: GapReason) {
+        let known = self.lister.as_ref().and_then(|l| l.live_from()).or(self.memory_floor);
+        if let (None, Some(from)) = (self.off_since, known) {
+            self.off_since = Some((reason, from));
+        }
+    }
+
+    pub(super) fn close_absence(&mut self, now: Now) {
+        if let Some((reason, from)) = self.off_since.take() {
+            let to = self.server(now);
+            self.stretch_gap(now, reason, from, to);
+        }
+    }
+
+    pub(super) fn stretch_gap(&mut self, now: Now, reason: GapReason, from: Time, to: Time) {
+        if from >= to {
+            return;
+        }
+        let gap = Gap {
+            id: GapId::of_stretch(reason, from, to),
+            reason,
+            from,
+            to,
+            blob: None,
+            provisional: false,
+            closed: None,
+            found: self.server(now),
+            detail: String::new(),
+        };
+        self.record_gap(now, gap);
+    }
+
+    pub(super) fn record_gap(&mut self, now: Now, gap: Gap) {
+        self.notice(Notice::Gap(Box::new(gap.clone())));
+        self.open.gaps.insert(gap.id, gap);
+        self.open.grew(0, now.mono);
+    }
+
+    pub(super) fn entries(&mut self, now: Now, id: ListingId, entries: Vec<BlobEntry>) {
+        let server = self.server(now);
+        let Some(lister) = &mut self.lister else { return };
+        let Some(purpose) = lister.purpose(id) else { return };
+        let young = server - listing::LIVE_SPAN;
+        for entry in entries {
+            if entry.created < self.begin || entry.created >= self.end {
+                continue;
+            }
+            let live = !self.settings.plan.is_one_shot() && (purpose == listing::Purpose::Live || entry.created >= young);
+            let created = entry.created;
+            if !self.blobs.add(entry, live) {
+                lister.overflowed(id, created, now.mono);
+                self.draining = true;
+                return;
+            }
+        }
+    }
+
+    pub(super) fn page_end(&mut self, now: Now, id: ListingId, next: Option<String>, date: Option<Time>) {
+        self.observe(now, date);
+        self.success(now);
+        let Some(lister) = &mut self.lister else { return };
+        match (lister.page(id, next.as_deref(), date), next) {
+            (Ok(true), Some(url)) => self.pages.push_back((id, url)),
+            (Ok(_), _) => lister.complete(id, now.mono, self.pace.per_minute(), &mut self.jitter),
+            (Err(why), _) => {
+                let halved = lister.broken(id, why, now.mono, &mut self.jitter);
+                self.notice(Notice::ListingBroken { detail: "the pages go round in a circle or do not end".into(), halved });
+            }
+        }
+    }
+
+    pub(super) fn list_failed(
+        &mut self,
+        now: Now,
+        id: ListingId,
+        fault: &Fault,
+        detail: String,
+        date: Option<Time>,
+        sent: Duration,
+    ) {
+        self.observe(now, date);
+        let why = match fault {
+            Fault::StalePage => Broken::Pages,
+            Fault::WindowRefused => Broken::Window,
+            _ => Broken::Passing,
+        };
+        let halved = self.lister.as_mut().and_then(|l| l.broken(id, why, now.mono, &mut self.jitter));
+        self.pages.retain(|(listing, _)| *listing != id);
+        match fault {
+            Fault::StalePage | Fault::WindowRefused => self.notice(Notice::ListingBroken { detail, halved }),
+            _ => {
+                self.notice(Notice::Failed { fault: fault.clone(), detail: detail.clone() });
+                self.setback(now, fault, &detail, sent);
+            }
+        }
+        if self.settings.plan.is_one_shot() && self.lister.as_ref().is_some_and(|l| l.failures() >= LISTING_ATTEMPTS_MAX) {
+            self.finish(Finish::Unreachable { detail: format!("a window could not be listed: {fault}") });
+        }
+    }
+
+    pub(super) fn blob_done(&mut self, now: Now, key: BlobKey, counts: Counts, bytes: usize, date: Option<Time>) {
+        self.observe(now, date);
+        self.success(now);
+        let server = self.server(now);
+        if let Some(closed) = self.blobs.finished(key, server) {
+            self.notice(Notice::GapClosed(Box::new(closed.clone())));
+            self.open.gaps.insert(closed.id, closed);
+        }
+        self.open.parts.remove(&key);
+        self.open.done.push((key, counts));
+        self.open.grew(bytes, now.mono);
+    }
+
+    pub(super) fn blob_lost(&mut self, now: Now, part: Part, print: u64, bytes: usize, detail: String, date: Option<Time>) {
+        self.observe(now, date);
+        self.success(now);
+        let server = self.server(now);
+        self.open.parts.insert(part.key, part);
+        self.open.grew(bytes, now.mono);
+        if let Some(gap) = self.blobs.lost(part, print, detail, now.mono, server, &mut self.jitter) {
+            self.record_gap(now, gap);
+        }
+    }
+
+    pub(super) fn blob_failed(
+        &mut self,
+        now: Now,
+        key: BlobKey,
+        fault: &Fault,
+        detail: &str,
+        print: Option<u64>,
+        date: Option<Time>,
+    ) {
+        self.observe(now, date);
+        let sent = self.blobs.sent_at(key).unwrap_or(now.mono);
+        let server = self.server(now);
+        // The service works, even if this reply did not help.
+        if matches!(fault, Fault::BadReply | Fault::NotFound | Fault::Expired) {
+            self.success(now);
+        }
+        let successes = self.health.successes();
+        let failure = BlobFailure { key, fault, detail, print, successes };
+        let verdict = self.blobs.failed(failure, now.mono, server, &mut self.jitter);
+        match &verdict {
+            Verdict::Gap(Some(gap)) => self.record_gap(now, (**gap).clone()),
+            Verdict::Gap(None) | Verdict::Unknown => {}
+            Verdict::Later(wait) => {
+                self.notice(Notice::BlobDelayed { key, fault: fault.clone(), detail: detail.to_owned(), wait: *wait });
+            }
+        }
+        match fault {
+            Fault::Throttled { .. } | Fault::Transient { .. } => {
+                self.setback(now, fault, detail, sent);
+                // With nothing else under way, only a look elsewhere tells whether it is the blob or the service.
+                if self.settings.plan.is_one_shot() && self.blobs.fetching() == 0 && !self.blobs.has_ready() {
+                    self.subscription.check_at(self.health.blocked_until());
+                }
+            }
+            // One blob's refusal says little about the tenant: a look at the subscription tells.
+            Fault::Refused(_) | Fault::AuditingOff | Fault::NoSubscription | Fault::SubscriptionDisabled => {
+                self.subscription.check_at(now.mono);
+            }
+            _ => {}
+        }
+    }
+
+    /// A request failed for a reason that concerns the whole feed. Returns when to try again.
+    pub(super) fn setback(&mut self, now: Now, fault: &Fault, detail: &str, sent: Duration) -> Duration {
+        let mono = now.mono;
+        match fault {
+            Fault::Throttled { retry_after } => {
+                let until = self.pace.throttled(mono, sent, *retry_after, &mut self.jitter);
+                self.notice(Notice::Throttled { pause: until - mono, per_minute: self.pace.per_minute() });
+                return until;
+            }
+            Fault::NoSubscription | Fault::SubscriptionDisabled => {
+                let at = self.health.hold(mono, Duration::from_secs(1), &mut self.jitter);
+                self.subscription.check_at(at);
+                return at;
+            }
+            Fault::AuditingOff => self.open_absence(GapReason::AuditingOff),
+            _ => {}
+        }
+        let setback = self.health.failed(fault, mono, &mut self.jitter);
+        if self.health.is_in_trouble() {
+            self.pace.stumbled();
+        }
+        if let Fault::Refused(refusal) = fault {
+            self.notice(Notice::Refused {
+                refusal: *refusal,
+                detail: detail.to_owned(),
+                first_contact: !self.health.has_worked(),
+            });
+        } else if *fault == Fault::AuditingOff {
+            self.notice(Notice::AuditingOff { detail: detail.to_owned(), first_contact: !self.health.has_worked() });
+        }
+        match setback {
+            Setback::Until(at) => {
+                if matches!(fault, Fault::Refused(_) | Fault::AuditingOff) {
+                    self.subscription.check_at(at);
+                }
+                at
+            }
+            Setback::GiveUp => {
+                let refusal = match fault {
+                    Fault::Refused(refusal) => Some(*refusal),
+                    Fault::AuditingOff => Some(Refusal::TenantRejected),
+                    _ => None,
+                };
+                self.finish(match refusal {
+                    Some(refusal) => Finish::Refused { refusal, detail: detail.to_owned() },
+                    None => Finish::Unreachable { detail: detail.to_owned() },
+                });
+                mono + QUIET_COMMIT
+            }
+        }
+    }
+}

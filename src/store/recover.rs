@@ -1,0 +1,224 @@
+//! Makes of whatever lies in a state directory a tree that can be trusted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use super::commit::{self, Restart};
+use super::copy::{self, TREE, sync_directory};
+use super::edit::{Values, payload};
+use super::key::Keys;
+use super::open::{ASIDE, DAMAGED_PREFIX};
+use super::record::{Root, decode_gap};
+use super::scan::Scan;
+use super::witness::{self, Entry, Found};
+use super::{Condition, Engine, EpochReason, FeedStart, StartedFrom, StoreError, restore, snapshot};
+use crate::domain::{FeedId, Gap, Time};
+
+/// Most gaps taken over for a feed that is damaged itself. Each takes up to 5 kB of memory at that moment.
+const GAPS_TAKEN_OVER: usize = 2_000;
+
+/// An opening under way.
+pub(super) struct Opening<'a> {
+    state_dir: &'a Path,
+    tree: PathBuf,
+    now: Time,
+}
+
+/// Gaps of damaged feeds.
+type Gaps = BTreeMap<FeedId, Vec<Gap>>;
+
+/// What the witness knows.
+pub(super) type Witness = BTreeMap<FeedId, Entry>;
+
+/// A tree that can be trusted, and how that came to be.
+pub(super) struct Trusted {
+    pub(super) engine: Engine,
+    pub(super) condition: Condition,
+    pub(super) feeds: Vec<FeedStart>,
+    /// Bytes of its values.
+    pub(super) bytes: u64,
+    /// Unfinished files that were moved out of the way.
+    pub(super) set_aside: Vec<PathBuf>,
+}
+
+impl<'a> Opening<'a> {
+    /// An opening of `state_dir`; `now` marks epochs and names evidence.
+    pub(super) fn new(state_dir: &'a Path, now: Time) -> Self {
+        Self { state_dir, tree: state_dir.join(TREE), now }
+    }
+
+    fn failed(&self, doing: &str) -> impl Fn(io::Error) -> StoreError {
+        let (dir, doing) = (self.state_dir.to_owned(), doing.to_owned());
+        move |error| StoreError::of_io(&dir, &doing, &error)
+    }
+
+    /// The witness, if there is one that checks out; one that does not is moved aside.
+    pub(super) fn witness(&self, warnings: &mut Vec<String>) -> Result<Witness, StoreError> {
+        match witness::read(self.state_dir)? {
+            Found::Whole(feeds) => Ok(feeds),
+            Found::Missing => Ok(Witness::new()),
+            Found::Damaged(why) => {
+                let moved = snapshot::set_aside(&witness::path(self.state_dir), &self.state_dir.join(ASIDE))
+                    .map_err(self.failed("moving the damaged witness aside"))?;
+                warnings.push(format!("the witness was damaged ({why}) and says nothing; it is now {}", moved.display()));
+                Ok(Witness::new())
+            }
+        }
+    }
+
+    /// Opens the tree, scans it, and makes it one that can be trusted.
+    pub(super) fn trusted(&self, known: &Witness) -> Result<Trusted, StoreError> {
+        copy::settle(self.state_dir).map_err(self.failed("creating the store"))?;
+        let mut set_aside = Vec::new();
+        // A file in the place of the directory is for sled to refuse.
+        if self.tree.is_dir() {
+            let moved = snapshot::set_aside_unfinished(&self.tree, &self.state_dir.join(ASIDE));
+            set_aside = moved.map_err(self.failed("moving unfinished files aside"))?;
+        }
+        let new = !fs::metadata(self.tree.join("db")).is_ok_and(|db| db.len() > 0);
+        let (engine, scan) = match Engine::open(&self.tree, self.state_dir) {
+            Ok(engine) => {
+                let scan = Scan::of(&engine)?;
+                (Some(engine), scan)
+            }
+            Err(StoreError::Damaged { detail }) => (None, Scan { findings: vec![detail], wrong: 1, ..Scan::default() }),
+            Err(other) => return Err(other),
+        };
+        let generation = |feed| scan.feeds.get(feed).and_then(|seen| seen.root.as_ref()).map_or(0, |root| root.generation);
+        let behind = known.values().any(|entry| entry.generation > generation(&entry.feed));
+        match engine {
+            Some(engine) if !scan.is_damaged() && (new || !behind) => {
+                let condition = match () {
+                    () if behind => Condition::Vanished,
+                    () if scan.values == 0 && known.is_empty() => Condition::FirstStart,
+                    () => Condition::Healthy,
+                };
+                let feeds = self.starts(&engine, &scan, known, &Gaps::new())?;
+                Ok(Trusted { engine, condition, feeds: counted(feeds, &scan), bytes: scan.bytes, set_aside })
+            }
+            engine => {
+                let (engine, moved_to, gaps) = self.replace(engine, &scan, known)?;
+                let feeds = self.starts(&engine, &scan, known, &gaps)?;
+                let condition = match scan.is_damaged() {
+                    true => Condition::Quarantined { why: scan.findings, moved_to },
+                    false => Condition::RolledBack { moved_to },
+                };
+                let after = Scan::of(&engine)?;
+                Ok(Trusted { engine, condition, feeds: counted(feeds, &after), bytes: after.bytes, set_aside })
+            }
+        }
+    }
+
+    /// Moves the tree away and starts a fresh one with the feeds that are intact; gives also where it was moved to, and
+    /// the gaps of the other feeds that can still be read.
+    ///
+    /// A tree that has only gone back is replaced too: what made it go back may lie in it still, and cost the commits to
+    /// come.
+    fn replace(&self, old: Option<Engine>, scan: &Scan, known: &Witness) -> Result<(Engine, PathBuf, Gaps), StoreError> {
+        let salvaged = match old.as_ref().map(|old| self.salvage(old, scan)) {
+            Some(Ok(copied)) => copied,
+            None | Some(Err(StoreError::Damaged { .. } | StoreError::Failed { .. })) => false,
+            // No room for the copy: nothing is moved before there is.
+            Some(Err(other)) => return Err(other),
+        };
+        let gaps = known.keys().zip(&old).map(|(feed, old)| (feed.clone(), readable_gaps(old, feed))).collect();
+        drop(old);
+        let moved_to = free_name(self.state_dir, self.now);
+        let moving = self.failed("moving the damaged store aside");
+        fs::rename(&self.tree, &moved_to).map_err(&moving)?;
+        if !salvaged {
+            fs::remove_dir_all(self.state_dir.join(copy::SALVAGE)).ok();
+        }
+        sync_directory(self.state_dir).and_then(|()| copy::settle(self.state_dir)).map_err(&moving)?;
+        Ok((Engine::open(&self.tree, self.state_dir)?, moved_to, gaps))
+    }
+
+    /// Copies the intact feeds of a tree; false if none is intact.
+    fn salvage(&self, old: &Engine, scan: &Scan) -> Result<bool, StoreError> {
+        let intact: Vec<FeedId> = scan.feeds.iter().filter(|(_, seen)| seen.intact).map(|(feed, _)| feed.clone()).collect();
+        if intact.is_empty() {
+            return Ok(false);
+        }
+        copy::copy(old, self.state_dir, &intact).map(|_| true)
+    }
+
+    /// Takes the feeds that stand behind the witness, or are gone, to what it saw; tells from where each goes on.
+    fn starts(&self, engine: &Engine, scan: &Scan, known: &Witness, gaps: &Gaps) -> Result<Vec<FeedStart>, StoreError> {
+        let lost = if scan.is_damaged() { EpochReason::Damaged } else { EpochReason::Vanished };
+        let mut starts = Vec::new();
+        for feed in scan.feeds.keys().chain(known.keys()).collect::<BTreeSet<_>>() {
+            let kept = restore::root(engine, feed)?;
+            let (from, root) = match (known.get(feed), kept) {
+                (Some(entry), None) => {
+                    let gaps = gaps.get(feed).map_or(&[][..], Vec::as_slice);
+                    (StartedFrom::Witness, Some(self.restart(engine, entry, lost, gaps)?))
+                }
+                (Some(entry), Some(root)) if root.generation < entry.generation => {
+                    (StartedFrom::OlderState, Some(self.restart(engine, entry, EpochReason::RolledBack, &[])?))
+                }
+                (_, Some(root)) => (StartedFrom::State, Some(root)),
+                (None, None) => (StartedFrom::Nothing, None),
+            };
+            starts.push(FeedStart {
+                tenant_id: feed.tenant.to_string(),
+                content_type: feed.content_type.to_string(),
+                from,
+                floor: root.as_ref().map(|root| root.floor.to_string()),
+                generation: root.map(|root| root.generation),
+                done: 0,
+                open_gaps: 0,
+            });
+        }
+        Ok(starts)
+    }
+
+    fn restart(&self, engine: &Engine, entry: &Entry, why: EpochReason, gaps: &[Gap]) -> Result<Root, StoreError> {
+        let restart = Restart {
+            feed: &entry.feed,
+            generation: entry.generation,
+            floor: entry.floor,
+            begin: entry.begin,
+            filter: &entry.filter,
+            epoch: entry.epoch,
+            why,
+            now: self.now,
+            gaps,
+        };
+        let (writes, root) = commit::restart(engine, restart)?;
+        engine.apply(writes)?;
+        Ok(root)
+    }
+}
+
+/// Fills in what a scan counted.
+fn counted(mut starts: Vec<FeedStart>, scan: &Scan) -> Vec<FeedStart> {
+    let seen: BTreeMap<(&str, &str), _> =
+        scan.feeds.iter().map(|(feed, seen)| ((feed.tenant.as_str(), feed.content_type.as_str()), seen)).collect();
+    for start in &mut starts {
+        if let Some(seen) = seen.get(&(start.tenant_id.as_str(), start.content_type.as_str())) {
+            (start.done, start.open_gaps) = (seen.done, seen.open_gaps);
+        }
+    }
+    starts
+}
+
+/// The open gaps of a damaged feed that can still be read: each is true by itself.
+fn readable_gaps(damaged: &Engine, feed: &FeedId) -> Vec<Gap> {
+    let (from, to) = Keys::new(feed).gaps();
+    let mut gaps = Vec::new();
+    // Where sled gives up in the middle, what came before still counts.
+    let _ = damaged.walk(&from, &to, &mut |key, value| {
+        gaps.extend(payload(key, value).ok().and_then(decode_gap).filter(Gap::is_open));
+        Ok(if gaps.len() < GAPS_TAKEN_OVER { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    });
+    gaps
+}
+
+fn free_name(state_dir: &Path, now: Time) -> PathBuf {
+    let name = format!("{DAMAGED_PREFIX}{}", now.utc().format("%Y%m%dT%H%M%SZ"));
+    let mut names = (0_u32..).map(|n| state_dir.join(if n == 0 { name.clone() } else { format!("{name}-{n}") }));
+    names.find(|path| !path.exists()).expect("some name of four billion is free")
+}

@@ -1,0 +1,168 @@
+//! Standard output: closed, full, torn, slow; and nothing lost by any of it.
+
+use crate::vocabulary::*;
+
+/// More than any pipe holds.
+fn much() -> Story {
+    (0..40u64).fold(service(), |story, n| {
+        let some = (0..10).map(|i| mail(&format!("record-{n}-{i}")));
+        story.blob(minutes_ago(600 - n), records(some))
+    })
+}
+
+#[test]
+fn a_reader_that_goes_while_lines_flow_ends_the_poller_and_loses_nothing() {
+    let slow = Fault::Slow { bytes_per_second: 50_000 };
+    let tenant = much().fault(Target::Blob, slow, When::Always).serve();
+    let host = Host::new();
+    let mut poller = host.poll(&tenant).start();
+    poller.until_lines(3);
+    poller.reader_leaves();
+    let first = poller.ends().expect(74);
+    assert!(first.lines().len() < tenant.ids().len(), "the reader has left in the middle");
+    let second = host.poll_once(&tenant).run().expect(0);
+    assert_union(&[first.lines(), second.lines()].concat(), &tenant);
+}
+
+#[test]
+fn a_reader_that_goes_while_nothing_flows_is_noticed_within_about_a_second() {
+    let tenant = service().blob(hours_ago(1), records([mail("a")])).serve();
+    let host = Host::new();
+    let mut poller = host.poll(&tenant).args(["--poll-interval", "1h"]).start();
+    poller.until_lines(1);
+    std::thread::sleep(millis(400));
+    poller.reader_leaves();
+    let left = std::time::Instant::now();
+    poller.ends().expect(74).says(&["nobody reads standard output any more"]);
+    assert!(left.elapsed() < seconds(2), "{:?}", left.elapsed());
+    assert_eq!(host.poll_once(&tenant).run().expect(0).stdout, "", "what was read is committed");
+}
+
+#[test]
+fn a_reader_that_has_gone_before_the_start_gets_nothing_and_nothing_is_committed() {
+    let tenant = service().blob(hours_ago(1), records([mail("a")])).serve();
+    let host = Host::new();
+    let mut poller = host.poll(&tenant).output(Output::Unread).start();
+    poller.reader_leaves();
+    poller.ends().expect(74);
+    assert_eq!(ids_of(&host.poll_once(&tenant).run().expect(0).lines()), ["a"]);
+}
+
+#[test]
+fn a_full_disk_ends_every_command_and_commits_nothing() {
+    let tenant = service().blob(hours_ago(1), records([mail("a")])).serve();
+    let host = Host::new();
+    for program in [host.poll(&tenant), host.poll_once(&tenant), host.backfill(&tenant)] {
+        program.output(Output::Full).run().expect(74).says(&["No space left"]);
+    }
+    assert_eq!(ids_of(&host.poll_once(&tenant).run().expect(0).lines()), ["a"]);
+    assert_eq!(ids_of(&host.backfill(&tenant).arg("--resume").run().expect(0).lines()), ["a"]);
+}
+
+#[test]
+fn a_reader_that_stalls_does_not_hold_up_the_end_and_loses_nothing() {
+    let tenant = much().serve();
+    let host = Host::new();
+    let mut poller = host.poll(&tenant).output(Output::Unread).start();
+    poller.until("all is fetched that fits", |_| tenant.ledger().count("blob") >= 30);
+    std::thread::sleep(millis(300));
+    let first = poller.stop();
+    let second = host.poll_once(&tenant).run().expect(0);
+    let mut lines =
+        first.stdout.split_inclusive('\n').filter(|l| l.ends_with('\n')).map(|l| l.trim_end().to_owned()).collect::<Vec<_>>();
+    assert!(lines.len() < tenant.ids().len(), "the pipe held it back");
+    lines.extend(second.lines());
+    assert_union(&lines, &tenant);
+}
+
+#[test]
+fn a_slow_reader_gets_everything() {
+    let tenant = much().serve();
+    let host = Host::new();
+    let mut poller = host.poll(&tenant).output(Output::Unread).start();
+    poller.until("all is fetched that fits", |_| tenant.ledger().count("blob") >= 30);
+    std::thread::sleep(millis(700));
+    poller.read();
+    poller.until_all_of(&tenant);
+    assert_same(&poller.stop().expect(0).lines(), &tenant.lines());
+}
+
+#[test]
+fn a_torn_last_line_of_an_appended_file_is_ended_first() {
+    let tenant = service().blob(hours_ago(1), records([mail("a"), mail("b")])).serve();
+    for (name, command) in [("poll", true), ("backfill", false)] {
+        let host = Host::new();
+        let path = host.write("out.ndjson", "{\"Id\":\"whole\"}\n{\"Id\":\"to");
+        let program = if command { host.poll_once(&tenant) } else { host.backfill(&tenant) };
+        program.output(Output::Appended(path)).run().expect(0);
+        let lines = host.lines_in("out.ndjson");
+        assert_eq!(lines[..2], ["{\"Id\":\"whole\"}", "{\"Id\":\"to"], "{name}");
+        assert_same_ids(&lines[2..], &["a", "b"]);
+        let text = std::fs::read_to_string(host.path("out.ndjson")).unwrap();
+        assert!(text.ends_with('\n') && !text.contains("\n\n"), "{name}");
+    }
+}
+
+#[test]
+fn raw_lines_are_the_bytes_of_the_elements() {
+    let awkward = [
+        r#"{"RecordType":28,"Id":"spaces", "a" : 1.0 , "b":1e400,"c":-0.0,"d":12345678901234567890123456789}"#,
+        r#"{"Id":"escapes","b":"\ud800 \u0041 \/ \u2028 é","RecordType":28}"#,
+        r#"{"Id":"twice","RecordType":41,"x":1,"x":2,"nested":{"RecordType":1}}"#,
+        r#"{"Id":"text","RecordType":"47"}"#,
+        r#"{"Id":"fraction","RecordType":64.0}"#,
+        r#"{"Record\u0054ype":28,"Id":"escaped-key"}"#,
+    ];
+    let body = format!("\u{feff} [ {} , {} ]\r\n", awkward.join(" ,\n "), noise("other"));
+    let ids = ["spaces", "escapes", "twice", "text", "fraction", "escaped-key"];
+    let tenant = service().put(NewBlob::new(now() - seconds(3600), body).wanted(ids)).serve();
+    let run = Host::new().backfill(&tenant).run().expect(0);
+    assert_same(&run.lines(), &awkward);
+}
+
+#[test]
+fn events_and_envelopes_are_json_lines_with_all_records() {
+    let tenant = service().content(6, hours_ago(6)).until(minutes_ago(2)).with(|c| c.awkward_share = 0.3).serve();
+    let wanted = tenant.wanted();
+    let run = |args: &[&str]| Host::new().backfill(&tenant).args(args).run().expect(0).lines();
+    for args in [&["--format", "event"][..], &["--format", "event", "--envelope"], &["--envelope"]] {
+        let lines = run(args);
+        assert_eq!(lines.len(), wanted.len(), "{args:?}");
+        lines.iter().for_each(|line| assert!(!members(line).is_empty()));
+    }
+    let enveloped = run(&["--envelope"]);
+    for line in &enveloped {
+        let envelope: Envelope<'_> = serde_json::from_str(line).unwrap();
+        assert_eq!(envelope.feed["tenant_id"], tenant.id());
+        assert_eq!(envelope.feed["content_type"], "Audit.General");
+        let content_id = envelope.feed["content_id"].as_str().unwrap();
+        let is_it = |w: &&Wanted| w.blob.0 == content_id && w.line == envelope.record.get();
+        assert!(wanted.iter().any(|w| is_it(&w)), "no blob has this: {line}");
+    }
+    let ids: std::collections::BTreeSet<_> =
+        enveloped.iter().map(|l| serde_json::from_str::<Envelope<'_>>(l).unwrap().feed["id"].to_string()).collect();
+    assert_eq!(ids.len(), enveloped.len(), "each record has an id of its own");
+}
+
+#[derive(serde::Deserialize)]
+struct Envelope<'a> {
+    feed: serde_json::Value,
+    #[serde(borrow)]
+    record: &'a serde_json::value::RawValue,
+}
+
+/// Everything at least once, and nothing twice but the blobs of one batch.
+#[track_caller]
+fn assert_union(lines: &[String], tenant: &Tenant) {
+    let got = counted(lines);
+    let wanted = tenant.wanted();
+    let mut repeated = std::collections::BTreeSet::new();
+    for record in &wanted {
+        match got.get(record.line.as_str()) {
+            None => panic!("{} is missing", record.id),
+            Some(1) => {}
+            Some(_) => drop(repeated.insert(&record.blob)),
+        }
+    }
+    assert!(repeated.len() <= 64, "{} blobs were repeated", repeated.len());
+}

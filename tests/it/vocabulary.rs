@@ -1,0 +1,56 @@
+//! The words that stories are told with.
+
+mod host;
+mod lines;
+mod program;
+mod tenant;
+
+use std::time::{Duration, Instant};
+
+pub(crate) use defender_feed::domain::{ContentId, ContentType, RecordType, Time};
+pub(crate) use defender_feed::simulator::SimClock;
+pub(crate) use defender_feed::simulator::config::RetryAfter;
+pub(crate) use defender_feed::simulator::content::NewBlob;
+pub(crate) use defender_feed::simulator::faults::{Content, ErrorBody, Fault, Target, When};
+pub(crate) use defender_feed::simulator::story::{
+    Story, ahead, air, click, days_ago, file, hours_ago, mail, minutes_ago, noise, record, records, service,
+};
+
+pub(crate) use host::Host;
+pub(crate) use lines::{assert_same, assert_same_ids, counted, id_of, ids_of, members};
+pub(crate) use program::{Ended, Output, Program, Started, until_lines_in};
+pub(crate) use tenant::{CLIENT, Serve, Tenant, Wanted};
+
+/// The longest that anything may take before its story has failed. Far above what a story needs, because two cores may
+/// have many of them to run.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until it is so.
+pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let since = Instant::now();
+    while !is_so() {
+        assert!(since.elapsed() < PATIENCE, "it never came about that {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Now, on the local clock.
+pub(crate) fn now() -> Time {
+    SimClock::real().now()
+}
+
+/// A content id in the service's form, and the target of faults of that blob alone.
+pub(crate) fn named(name: &str) -> (String, Target) {
+    let id = format!("{name}$20260301120000000000000$1$audit_general$na0001");
+    (id.clone(), Target::OneBlob(ContentId(id)))
+}
+
+/// So many seconds.
+pub(crate) fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// So many milliseconds.
+pub(crate) fn millis(n: u64) -> Duration {
+    Duration::from_millis(n)
+}

@@ -1,0 +1,417 @@
+//! The real binary, as a process.
+
+use std::ffi::OsStr;
+use std::fs::{File, OpenOptions};
+use std::io::{PipeReader, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{PATIENCE, Tenant, eventually, ids_of};
+
+/// Where standard output leads.
+#[derive(Debug, Clone)]
+pub(crate) enum Output {
+    /// To a pipe that is read to its end.
+    Read,
+    /// To a pipe that nobody reads before [`Started::read`] says so.
+    Unread,
+    /// To the end of a file, as with a shell's `>>`.
+    Appended(PathBuf),
+    /// To a file that is emptied first, as with a shell's `>`.
+    Truncated(PathBuf),
+    /// To a disk that is full.
+    Full,
+}
+
+/// A command that is about to be started.
+#[derive(Debug)]
+pub(crate) struct Program {
+    command: Command,
+    output: Output,
+}
+
+impl Program {
+    /// The binary, in that directory, with nothing of this process's environment.
+    pub(super) fn new(directory: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_defender-feed"));
+        command.env_clear().current_dir(directory).stdin(Stdio::null());
+        Self { command, output: Output::Read }
+    }
+
+    /// One more argument.
+    pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.command.arg(arg);
+        self
+    }
+
+    /// More arguments.
+    pub(crate) fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+        self.command.args(args);
+        self
+    }
+
+    /// A variable of its environment.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// The client secret that it uses.
+    pub(crate) fn secret(self, secret: &str) -> Self {
+        self.env("AZURE_CLIENT_SECRET", secret)
+    }
+
+    /// What is fed to it.
+    pub(crate) fn stdin(mut self, path: &Path) -> Self {
+        self.command.stdin(File::open(path).unwrap());
+        self
+    }
+
+    /// Where its output goes.
+    pub(crate) fn output(mut self, output: Output) -> Self {
+        self.output = output;
+        self
+    }
+
+    /// Starts it and waits for its end.
+    pub(crate) fn run(self) -> Ended {
+        self.start().ends()
+    }
+
+    /// Starts it.
+    pub(crate) fn start(mut self) -> Started {
+        let (errors, their_errors) = std::io::pipe().unwrap();
+        self.command.stderr(their_errors);
+        let mut pipe = None;
+        let stdout = match &self.output {
+            Output::Read | Output::Unread => {
+                let (ours, theirs) = std::io::pipe().unwrap();
+                pipe = Some(ours);
+                Stdio::from(theirs)
+            }
+            Output::Appended(path) => OpenOptions::new().append(true).create(true).open(path).unwrap().into(),
+            Output::Truncated(path) => File::create(path).unwrap().into(),
+            Output::Full => OpenOptions::new().write(true).open("/dev/full").unwrap().into(),
+        };
+        let reads = if matches!(self.output, Output::Unread) { WAITS } else { READS };
+        let child = self.command.stdout(stdout).spawn().unwrap();
+        // The parent's copies of the writing ends go with the command, so that a pipe ends with its process.
+        drop(self.command);
+        Started {
+            child,
+            output: pipe.map(|pipe| Ear::listen(pipe, reads)),
+            errors: Ear::listen(errors, READS),
+            started: Instant::now(),
+        }
+    }
+}
+
+const WAITS: u8 = 0;
+const READS: u8 = 1;
+const LEAVES: u8 = 2;
+
+/// Listens at a pipe, on a thread of its own.
+#[derive(Debug)]
+struct Ear {
+    heard: Arc<Mutex<Vec<u8>>>,
+    manner: Arc<AtomicU8>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Ear {
+    fn listen(pipe: PipeReader, manner: u8) -> Self {
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let manner = Arc::new(AtomicU8::new(manner));
+        let thread = std::thread::spawn({
+            let (heard, manner) = (heard.clone(), manner.clone());
+            move || listen(pipe, &heard, &manner)
+        });
+        Self { heard, manner, thread: Some(thread) }
+    }
+
+    fn heard(&self) -> Vec<u8> {
+        self.heard.lock().unwrap().clone()
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.heard()).into_owned()
+    }
+
+    /// Waits for the end of the pipe.
+    fn all(&mut self) -> Vec<u8> {
+        let _ = self.manner.compare_exchange(WAITS, READS, Ordering::SeqCst, Ordering::SeqCst);
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+        self.heard()
+    }
+
+    /// Closes the pipe at its reading end.
+    fn leave(&mut self) {
+        self.manner.store(LEAVES, Ordering::SeqCst);
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}
+
+fn listen(mut pipe: PipeReader, heard: &Mutex<Vec<u8>>, manner: &AtomicU8) {
+    let nap = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+    let mut some = [0; 64 * 1024];
+    loop {
+        match manner.load(Ordering::SeqCst) {
+            LEAVES => return drain(pipe, heard),
+            WAITS => {
+                std::thread::sleep(Duration::from_millis(1));
+                continue;
+            }
+            _ => {}
+        }
+        let ready = poll(&mut [PollFd::new(&pipe, PollFlags::IN)], Some(&nap)).unwrap_or(0);
+        if ready == 0 {
+            continue;
+        }
+        match pipe.read(&mut some).unwrap() {
+            0 => return,
+            n => heard.lock().unwrap().extend_from_slice(&some[..n]),
+        }
+    }
+}
+
+/// Takes what is in the pipe already.
+fn drain(mut pipe: PipeReader, heard: &Mutex<Vec<u8>>) {
+    let mut some = [0; 64 * 1024];
+    while poll(&mut [PollFd::new(&pipe, PollFlags::IN)], Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap_or(0) > 0 {
+        match pipe.read(&mut some).unwrap() {
+            0 => return,
+            n => heard.lock().unwrap().extend_from_slice(&some[..n]),
+        }
+    }
+}
+
+/// A process under way. It is killed if the story forgets it.
+#[derive(Debug)]
+pub(crate) struct Started {
+    child: Child,
+    output: Option<Ear>,
+    errors: Ear,
+    started: Instant,
+}
+
+impl Started {
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        // It may have ended by itself; it is not waited for yet, so the id is still its own.
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// The process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Asks it to end.
+    pub(crate) fn sigterm(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Interrupts it, as Ctrl-C does.
+    pub(crate) fn sigint(&self) {
+        self.signal(Signal::INT);
+    }
+
+    /// Kills it; nothing of it runs on.
+    pub(crate) fn sigkill(self) -> Ended {
+        self.signal(Signal::KILL);
+        self.ends()
+    }
+
+    /// True if it has not ended.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Nobody reads its output any more. What it has written by then has been read: a pipe keeps nothing for its next
+    /// reader, and what was in it counts as delivered.
+    pub(crate) fn reader_leaves(&mut self) {
+        self.signal(Signal::STOP);
+        let stat = format!("/proc/{}/stat", self.child.id());
+        self.until("it stands still", |_| {
+            std::fs::read_to_string(&stat).is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" T")))
+        });
+        self.output.as_mut().unwrap().leave();
+        self.signal(Signal::CONT);
+    }
+
+    /// Somebody reads its output from now on.
+    pub(crate) fn read(&self) {
+        self.output.as_ref().unwrap().manner.store(READS, Ordering::SeqCst);
+    }
+
+    /// The whole lines of its output so far.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        whole_lines(&self.output.as_ref().unwrap().text())
+    }
+
+    /// What it has said so far.
+    pub(crate) fn said(&self) -> String {
+        self.errors.text()
+    }
+
+    /// Waits for its end.
+    pub(crate) fn ends(mut self) -> Ended {
+        let status = self.wait();
+        let stdout = match &mut self.output {
+            Some(ear) => String::from_utf8(ear.all()).unwrap(),
+            None => String::new(),
+        };
+        let stderr = String::from_utf8_lossy(&self.errors.all()).into_owned();
+        Ended { status, stdout, stderr, took: self.started.elapsed() }
+    }
+
+    fn wait(&mut self) -> ExitStatus {
+        let since = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            if since.elapsed() > PATIENCE {
+                self.child.kill().unwrap();
+                panic!("it did not end within {PATIENCE:?}; it said:\n{}", self.said());
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Waits until something is so; fails if the process ends before.
+    pub(crate) fn until(&mut self, what: &str, mut is_so: impl FnMut(&Self) -> bool) {
+        let since = Instant::now();
+        while !is_so(self) {
+            if !self.is_running() && !is_so(self) {
+                panic!("it ended before it came about that {what}; it said:\n{}", self.said());
+            }
+            if since.elapsed() > PATIENCE {
+                panic!("it never came about that {what}; it said:\n{}", self.said());
+            }
+            std::thread::sleep(Duration::from_millis(3));
+        }
+    }
+
+    /// Waits for so many lines.
+    pub(crate) fn until_lines(&mut self, count: usize) {
+        self.until(&format!("there are {count} lines"), |it| it.lines().len() >= count);
+    }
+
+    /// Waits until it says this.
+    pub(crate) fn until_said(&mut self, text: &str) {
+        self.until(&format!("it says {text:?}"), |it| it.said().contains(text));
+    }
+
+    /// Waits until its output has everything that the tenant has made available by then.
+    pub(crate) fn until_all_of(&mut self, tenant: &Tenant) {
+        self.until("all is delivered", |it| {
+            let got: std::collections::BTreeSet<_> = ids_of(&it.lines()).into_iter().collect();
+            tenant.ids().iter().all(|id| got.contains(id))
+        });
+    }
+
+    /// Waits until the tenant has been asked so often by calls of that kind since it began.
+    pub(crate) fn until_asked(&mut self, tenant: &Tenant, kind: &str, times: u64) {
+        self.until(&format!("there are {times} calls of {kind}"), |_| tenant.ledger().count(kind) >= times);
+    }
+
+    /// Waits until the tenant has been listed so many times more, which shows that nothing was left to do.
+    pub(crate) fn until_listed_again(&mut self, tenant: &Tenant, times: u64) {
+        let before = tenant.ledger().count("first_page");
+        self.until_asked(tenant, "first_page", before + times);
+    }
+
+    /// Asks it to end and waits: within the time that the design promises.
+    pub(crate) fn stop(self) -> Ended {
+        let asked = Instant::now();
+        self.sigterm();
+        let ended = self.ends();
+        assert!(asked.elapsed() < Duration::from_millis(5_500), "it took {:?} to end", asked.elapsed());
+        ended
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        // Both fail if it has ended, which is how it should be.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn whole_lines(text: &str) -> Vec<String> {
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    if whole.is_empty() { Vec::new() } else { whole.split('\n').map(str::to_owned).collect() }
+}
+
+/// A process that has ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    status: ExitStatus,
+    /// Its standard output, if that was a pipe.
+    pub(crate) stdout: String,
+    /// What it said.
+    pub(crate) stderr: String,
+    /// How long it ran.
+    pub(crate) took: Duration,
+}
+
+impl Ended {
+    /// It ended with this code.
+    #[track_caller]
+    pub(crate) fn expect(self, code: i32) -> Self {
+        assert_eq!(self.status.code(), Some(code), "{} it said:\n{}", self.status, self.stderr);
+        self
+    }
+
+    /// It said all of this.
+    #[track_caller]
+    pub(crate) fn says(self, texts: &[&str]) -> Self {
+        for text in texts {
+            assert!(self.stderr.contains(text), "it did not say {text:?} but:\n{}", self.stderr);
+        }
+        self
+    }
+
+    /// It said nothing of this.
+    #[track_caller]
+    pub(crate) fn does_not_say(self, texts: &[&str]) -> Self {
+        for text in texts {
+            assert!(!self.stderr.contains(text), "it said {text:?}:\n{}", self.stderr);
+        }
+        self
+    }
+
+    /// The signal that ended it.
+    pub(crate) fn signal(&self) -> Option<i32> {
+        self.status.signal()
+    }
+
+    /// The lines of its output. A process that was not killed leaves no torn line.
+    #[track_caller]
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let whole = self.stdout.is_empty() || self.stdout.ends_with('\n') || self.signal().is_some();
+        assert!(whole, "a torn last line: {:?}", self.stdout.lines().last());
+        whole_lines(&self.stdout)
+    }
+}
+
+/// Waits until a file has so many lines.
+pub(crate) fn until_lines_in(path: &Path, count: usize) {
+    eventually(&format!("{} has {count} lines", path.display()), || {
+        std::fs::read_to_string(path).is_ok_and(|text| whole_lines(&text).len() >= count)
+    });
+}
