@@ -5,6 +5,7 @@
 //!
 //! A wrong argument ends with 2 before anything is read; wrong settings end with 78, all of them reported at once.
 
+mod advice;
 pub mod backfill;
 pub mod check;
 mod collect;
@@ -20,6 +21,8 @@ pub mod simulate;
 pub mod state;
 mod stdout;
 pub mod subscriptions;
+mod table;
+mod tenants;
 
 use std::ffi::OsString;
 
@@ -201,7 +204,10 @@ fn dispatch(command: Command, context: Context) -> Exit {
         Command::Backfill(args) => backfill::run(&args, &context),
         Command::Demo(args) => demo::run(&args, &context),
         Command::Simulate(args) => simulate::run(&args, &context),
-        Command::Decode(_) | Command::Check(_) | Command::Subscriptions(_) | Command::State(_) => {
+        Command::Decode(args) => decode::run(&args, &context),
+        Command::Subscriptions(args) => subscriptions::run(&args, &context),
+        Command::Check(args) => check::run(&args, &context),
+        Command::State(_) => {
             context.console.error("not built yet");
             Exit::Failed
         }

@@ -60,7 +60,7 @@ pub(super) fn client(tenant: &TenantSettings, transport: &HttpTransport) -> Clie
 }
 
 /// Where a tenant's tokens come from; clones share them.
-fn tokens(tenant: &TenantSettings, transport: &HttpTransport) -> TokenSource<HttpTransport> {
+pub(super) fn tokens(tenant: &TenantSettings, transport: &HttpTransport) -> TokenSource<HttpTransport> {
     let secret = tenant.secret.clone();
     let credentials = Credentials {
         tenant: tenant.tenant_id.clone(),
@@ -72,7 +72,12 @@ fn tokens(tenant: &TenantSettings, transport: &HttpTransport) -> TokenSource<Htt
     TokenSource::new(transport.clone(), credentials)
 }
 
-fn client_with(tenant: &TenantSettings, transport: &HttpTransport, tokens: TokenSource<HttpTransport>) -> Client<HttpTransport> {
+/// The API client of one tenant, with its tokens.
+pub(super) fn client_with(
+    tenant: &TenantSettings,
+    transport: &HttpTransport,
+    tokens: TokenSource<HttpTransport>,
+) -> Client<HttpTransport> {
     let api = ApiSettings {
         api_url: tenant.api_url.clone(),
         tenant: tenant.tenant_id.clone(),
@@ -166,7 +171,7 @@ pub(super) fn collect<S: Sink, T: Store>(collection: Collection<'_>, sink: S, st
     let Collection { console, jobs, one_shot, quiet_close, order, .. } = collection;
     let board = Arc::new(Board::default());
     let (run_end, signal) = runtime.block_on(async {
-        let showing = one_shot.then(|| tokio::spawn(show(console.progress("backfill"), board.clone())));
+        let showing = one_shot.then(|| tokio::spawn(show(console.progress("collecting"), board.clone())));
         let seen = Arc::new(OnceLock::new());
         let caught = tokio::spawn(signals(order.clone(), seen.clone()));
         let shared = Shared { clock: SystemClock::new(), writer, order, budget: Arc::new(Semaphore::new(BLOBS_AT_ONCE)), board };

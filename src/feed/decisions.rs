@@ -235,12 +235,12 @@ impl Feed {
         if !listed || !self.blobs.is_idle() {
             return;
         }
-        let young = self.end + listing::LIVE_SPAN > self.server(now);
-        if young && now.mono < self.pass_began + SETTLE {
-            return;
-        }
         let found = self.blobs.balance().listed != self.listed_before_pass;
         if self.passes == 0 || (found && self.passes < PASSES_MAX) {
+            let young = self.end + listing::LIVE_SPAN > self.server(now);
+            if young && now.mono < self.pass_began + SETTLE {
+                return;
+            }
             self.passes += 1;
             self.pass_began = now.mono;
             self.listed_before_pass = self.blobs.balance().listed;

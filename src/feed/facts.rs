@@ -126,6 +126,10 @@ impl Feed {
         self.pages.retain(|(listing, _)| *listing != id);
         match fault {
             Fault::StalePage | Fault::WindowRefused => self.notice(Notice::ListingBroken { detail, halved }),
+            // These have words of their own.
+            Fault::Throttled { .. } | Fault::Refused(_) | Fault::AuditingOff => {
+                self.setback(now, fault, &detail, sent);
+            }
             _ => {
                 self.notice(Notice::Failed { fault: fault.clone(), detail: detail.clone() });
                 self.setback(now, fault, &detail, sent);
