@@ -5,6 +5,7 @@
 //!
 //! A wrong argument ends with 2 before anything is read; wrong settings end with 78, all of them reported at once.
 
+mod advice;
 pub mod backfill;
 pub mod check;
 mod collect;
@@ -20,6 +21,8 @@ pub mod simulate;
 pub mod state;
 mod stdout;
 pub mod subscriptions;
+mod table;
+mod tenants;
 
 use std::ffi::OsString;
 
@@ -28,7 +31,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 pub use exit::Exit;
 pub use flags::SettingFlags;
 
-use crate::config::{LogFormat, Need, Settings, Sources, load};
+use crate::config::{LogFormat, LogLevel, Need, Settings, Sources, load};
 use crate::telemetry::{self, Console, Log};
 
 /// The whole command line.
@@ -183,9 +186,15 @@ fn log(settings: &Settings, command: &Command) -> Log {
     Log {
         events_as_json: json || (settings.log.format == LogFormat::Auto && unattended),
         reports_as_json: json,
-        level: settings.log.level.to_string(),
+        level: level(settings, command),
         quiet: settings.log.quiet,
     }
+}
+
+/// The level asked for. A demo shows events and a summary: what a poller warns of at its first start is no news there.
+fn level(settings: &Settings, command: &Command) -> String {
+    let asked = &settings.log.level;
+    if matches!(command, Command::Demo(_)) && *asked == LogLevel::default() { "error".to_owned() } else { asked.to_string() }
 }
 
 /// The commands that take settings.
@@ -195,7 +204,10 @@ fn dispatch(command: Command, context: Context) -> Exit {
         Command::Backfill(args) => backfill::run(&args, &context),
         Command::Demo(args) => demo::run(&args, &context),
         Command::Simulate(args) => simulate::run(&args, &context),
-        Command::Decode(_) | Command::Check(_) | Command::Subscriptions(_) | Command::State(_) => {
+        Command::Decode(args) => decode::run(&args, &context),
+        Command::Subscriptions(args) => subscriptions::run(&args, &context),
+        Command::Check(args) => check::run(&args, &context),
+        Command::State(_) => {
             context.console.error("not built yet");
             Exit::Failed
         }

@@ -35,7 +35,7 @@ use std::time::Duration;
 
 pub use self::batch::BatchId;
 pub use self::blobs::{Balance, FetchOrder};
-pub use self::clock::Now;
+pub use self::clock::{AGREEMENT, Now};
 pub use self::listing::ListingId;
 pub use self::protocol::{Action, FeedSettings, Finish, Input, Memory, Moment, Notice, Plan, Status};
 pub use self::subscription::{Mode, Standing};
@@ -48,7 +48,7 @@ use self::health::Health;
 use self::listing::Lister;
 use self::pace::Pace;
 use self::subscription::Subscription;
-use crate::domain::{BlobKey, GapReason, Time};
+use crate::domain::{BlobKey, Fault, GapReason, Time};
 
 /// While nothing happens, the floor is committed this often.
 const QUIET_COMMIT: Duration = Duration::from_secs(3600);
@@ -166,6 +166,9 @@ impl Feed {
             Input::Started { date } => self.subscription_started(now, date),
             Input::SubscriptionFailed { fault, detail, date } => {
                 self.observe(now, date);
+                if !matches!(fault, Fault::Throttled { .. } | Fault::Refused(_) | Fault::AuditingOff) {
+                    self.notice(Notice::Failed { fault: fault.clone(), detail: detail.clone() });
+                }
                 let again = self.setback(now, &fault, &detail, now.mono);
                 self.subscription.failed(again);
             }

@@ -41,7 +41,7 @@ pub struct Context<'a> {
     pub content_type: ContentType,
     /// The blob.
     pub content_id: &'a ContentId,
-    /// When the blob became available.
+    /// When the blob became available; [`Time::MIN`] where nobody knows, and the envelope leaves it out.
     pub content_created: Time,
     /// The record's place in the blob, from 0.
     pub index: u64,

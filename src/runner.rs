@@ -58,7 +58,9 @@ pub enum Order {
 /// Why everything has to end at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Halt {
-    /// The output is closed or full.
+    /// Nobody reads the output any more.
+    Closed(String),
+    /// The output is full or fails.
     Output(String),
     /// The state can't be written.
     State(String),
@@ -408,6 +410,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
             }
             Err(error) => {
                 let halt = match error {
+                    WriteError::Closed(text) => Halt::Closed(text),
                     WriteError::Output(text) => Halt::Output(text),
                     WriteError::State(text) => Halt::State(text),
                     WriteError::Ended => Halt::State(error.to_string()),

@@ -70,6 +70,7 @@
 //! unwritable disk is never taken for damage: nothing is moved. There is nothing to repair by hand; a `damaged-*` directory may be deleted once it has been
 //! looked at.
 
+mod chunks;
 mod commit;
 mod copy;
 mod edit;
@@ -142,13 +143,13 @@ pub struct Restored {
     /// The delivered parts of blobs that are not done.
     pub parts: Vec<Part>,
     /// The gaps that matter to the work ahead: the provisional ones, the open ones of stretches of time, and the final ones
-    /// of blobs that can still be listed. Closed and older ones are for [`inspect`].
+    /// of blobs that can still be listed. Closed and older ones are for [`inspect()`].
     pub gaps: Vec<Gap>,
     /// When a start of the subscription was last about to be asked for.
     pub subscription_start: Option<Time>,
     /// Where the output stood after the last batch that was written to a regular file.
     pub mark: Option<OutputMark>,
-    /// The service's time of the last commit.
+    /// The service's time of the last commit; after lost state the floor, before which it was not.
     pub committed: Option<Time>,
 }
 

@@ -60,7 +60,7 @@ pub(super) fn client(tenant: &TenantSettings, transport: &HttpTransport) -> Clie
 }
 
 /// Where a tenant's tokens come from; clones share them.
-fn tokens(tenant: &TenantSettings, transport: &HttpTransport) -> TokenSource<HttpTransport> {
+pub(super) fn tokens(tenant: &TenantSettings, transport: &HttpTransport) -> TokenSource<HttpTransport> {
     let secret = tenant.secret.clone();
     let credentials = Credentials {
         tenant: tenant.tenant_id.clone(),
@@ -72,7 +72,12 @@ fn tokens(tenant: &TenantSettings, transport: &HttpTransport) -> TokenSource<Htt
     TokenSource::new(transport.clone(), credentials)
 }
 
-fn client_with(tenant: &TenantSettings, transport: &HttpTransport, tokens: TokenSource<HttpTransport>) -> Client<HttpTransport> {
+/// The API client of one tenant, with its tokens.
+pub(super) fn client_with(
+    tenant: &TenantSettings,
+    transport: &HttpTransport,
+    tokens: TokenSource<HttpTransport>,
+) -> Client<HttpTransport> {
     let api = ApiSettings {
         api_url: tenant.api_url.clone(),
         tenant: tenant.tenant_id.clone(),
@@ -157,7 +162,7 @@ pub(super) fn collect<S: Sink, T: Store>(collection: Collection<'_>, sink: S, st
             order.send_if_modified(|now| {
                 let first = !matches!(now, Order::Halt(_));
                 if first {
-                    *now = Order::Halt(Halt::Output(text.to_owned()));
+                    *now = Order::Halt(Halt::Closed(text.to_owned()));
                 }
                 first
             });
@@ -166,7 +171,7 @@ pub(super) fn collect<S: Sink, T: Store>(collection: Collection<'_>, sink: S, st
     let Collection { console, jobs, one_shot, quiet_close, order, .. } = collection;
     let board = Arc::new(Board::default());
     let (run_end, signal) = runtime.block_on(async {
-        let showing = one_shot.then(|| tokio::spawn(show(console.progress("blobs"), board.clone())));
+        let showing = one_shot.then(|| tokio::spawn(show(console.progress("collecting"), board.clone())));
         let seen = Arc::new(OnceLock::new());
         let caught = tokio::spawn(signals(order.clone(), seen.clone()));
         let shared = Shared { clock: SystemClock::new(), writer, order, budget: Arc::new(Semaphore::new(BLOBS_AT_ONCE)), board };
@@ -219,6 +224,8 @@ async fn signals(order: watch::Sender<Order>, seen: Arc<OnceLock<Exit>>) {
             return;
         }
     };
+    // A file-size limit would kill the process by default; caught, the write fails with an error that says why.
+    let _file_size = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()));
     let mut next = async || {
         tokio::select! {
             _ = interrupt.recv() => Exit::Interrupted,
@@ -243,6 +250,10 @@ async fn signals(order: watch::Sender<Order>, seen: Arc<OnceLock<Exit>>) {
 fn exit_of(end: &RunEnd, signal: Option<Exit>, one_shot: bool, on_close: Option<&Console>, console: &Console) -> Exit {
     match &end.halt {
         Some(Halt::Output(text)) => {
+            console.error(text);
+            return Exit::OutputClosed;
+        }
+        Some(Halt::Closed(text)) => {
             if let Some(console) = on_close {
                 console.error(text);
             }

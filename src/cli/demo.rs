@@ -15,7 +15,7 @@ use super::{Context, Exit, opened};
 use crate::config::{Cloud, SecretSource, Settings, SubscriptionMode, TenantSettings, defaults};
 use crate::domain::{ContentType, RecordType, TenantId, Time};
 use crate::feed::Plan;
-use crate::runner::Order;
+use crate::runner::{Halt, Order};
 use crate::simulator::{Front, Service, ServiceConfig, SimClock};
 use crate::sink::{Batch, DEAD_LETTER_LIMIT, DeadLetters, Delivery, Receipt, Sink, SinkError};
 
@@ -111,7 +111,8 @@ pub fn run(args: &DemoArgs, context: &Context) -> Exit {
     let wanted: BTreeSet<_> = truth.records.into_iter().map(|r| r.id).collect();
     let tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
     context.console.report(&tally.describe(&wanted, &collected));
-    if collected.exit == Exit::OutputClosed { Exit::Done } else { collected.exit }
+    // Who went away has seen enough; a full disk is another matter.
+    if matches!(collected.run.halt, Some(Halt::Closed(_))) { Exit::Done } else { collected.exit }
 }
 
 fn tenant(seed: u64) -> ServiceConfig {
@@ -249,10 +250,10 @@ impl Tally {
             if types.is_empty() { "none".to_owned() } else { types.join(", ") }
         )];
         if let Some(outcome) = status {
-            let (b, c) = (outcome.status.balance, outcome.totals.counts);
+            let (balance, counts) = (outcome.status.balance, outcome.totals.counts);
             lines.push(format!(
-                "  blobs: {} listed = {} done + {} gaps + {} pending; records read: {} ({} delivered, {} of other types)",
-                b.listed, b.done, b.gaps, b.pending, c.read, c.delivered, c.filtered
+                "  found among {} records in {} of the {} blobs listed so far; {} were of other types",
+                counts.read, balance.done, balance.listed, counts.filtered
             ));
         }
         lines.push(format!(

@@ -174,6 +174,10 @@ impl Feed {
     /// What lies before the edge of retention is a gap, if the clocks agree about it.
     pub(super) fn write_off(&mut self, now: Now, server: Time) {
         let Some((from, to)) = self.lister.as_ref().and_then(|l| l.lost(server)) else { return };
+        if let Some(lister) = self.lister.as_mut().filter(|l| l.repeats()) {
+            lister.give_up(from, to);
+            return;
+        }
         if !self.clock.agrees(now) {
             let ms = self.clock.skew_ms(now).unwrap_or(0);
             if self.settings.plan.is_one_shot() {

@@ -84,8 +84,9 @@ impl Feed {
                 continue;
             }
             let live = !self.settings.plan.is_one_shot() && (purpose == listing::Purpose::Live || entry.created >= young);
+            let created = entry.created;
             if !self.blobs.add(entry, live) {
-                lister.broken(id, Broken::Full, now.mono, &mut self.jitter);
+                lister.overflowed(id, created, now.mono);
                 self.draining = true;
                 return;
             }
@@ -125,6 +126,10 @@ impl Feed {
         self.pages.retain(|(listing, _)| *listing != id);
         match fault {
             Fault::StalePage | Fault::WindowRefused => self.notice(Notice::ListingBroken { detail, halved }),
+            // These have words of their own.
+            Fault::Throttled { .. } | Fault::Refused(_) | Fault::AuditingOff => {
+                self.setback(now, fault, &detail, sent);
+            }
             _ => {
                 self.notice(Notice::Failed { fault: fault.clone(), detail: detail.clone() });
                 self.setback(now, fault, &detail, sent);

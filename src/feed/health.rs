@@ -14,7 +14,9 @@ const STREAK: u32 = 3;
 /// How long the feed is held.
 const HOLD: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 /// A one-shot command that never reached the service gives up after this.
-const FIRST_CONTACT: Duration = Duration::from_secs(45);
+const FIRST_CONTACT: Duration = Duration::from_secs(30);
+/// … asking again at least this often: somebody waits.
+const FIRST_CONTACT_HOLD: Duration = Duration::from_secs(5);
 /// A one-shot command that reached the service before waits this long for it to come back.
 const OUTAGE: Duration = Duration::from_secs(10 * 60);
 /// Alarms about the same thing come at most this often.
@@ -76,7 +78,8 @@ impl Health {
                     return Setback::GiveUp;
                 }
                 let mut wait = if self.streak >= STREAK || !self.worked {
-                    Backoff::new(HOLD.0, HOLD.1).delay(self.streak)
+                    let cap = if self.one_shot && !self.worked { FIRST_CONTACT_HOLD } else { HOLD.1 };
+                    Backoff::new(HOLD.0, cap).delay(self.streak)
                 } else {
                     Duration::ZERO
                 };

@@ -60,8 +60,6 @@ pub enum Purpose {
 pub enum Broken {
     /// The page key was refused, or the pages went round in a circle, or on without end.
     Pages,
-    /// More blobs than can be held at once.
-    Full,
     /// The service refused the window's times.
     Window,
     /// Anything that passes.
@@ -94,11 +92,15 @@ struct Sweep {
 #[derive(Debug)]
 pub struct Lister {
     unlisted: Stretches,
+    /// Everything was listed before: what the edge of retention overtakes meanwhile is no gap.
+    repeats: bool,
     begin: Time,
     poll: Option<(Duration, Duration)>,
     overlap: Duration,
     sweeps: Vec<Sweep>,
     tile: Duration,
+    /// The next backlog window holds hardly anything new and needs no room.
+    shortened: bool,
     active: BTreeMap<ListingId, Listing>,
     next_id: u64,
     retry_at: Duration,
@@ -126,11 +128,13 @@ impl Lister {
     pub fn range(begin: Time, from: Time, to: Time) -> Self {
         Self {
             unlisted: Stretches::one(from.floor_second(), to),
+            repeats: false,
             begin,
             poll: None,
             overlap: OVERLAP_MAX,
             sweeps: Vec::new(),
             tile: TILE_MAX,
+            shortened: false,
             active: BTreeMap::new(),
             next_id: 0,
             retry_at: Duration::ZERO,
@@ -144,6 +148,12 @@ impl Lister {
     /// Lists `[from, to)` once more: the pass that finds what was listed late while a backfill ran.
     pub fn again(&mut self, from: Time, to: Time) {
         self.unlisted = Stretches::one(from.floor_second(), to);
+        self.repeats = true;
+    }
+
+    /// True if everything was listed before.
+    pub fn repeats(&self) -> bool {
+        self.repeats
     }
 
     /// The earliest moment that has not been listed, or `None` if nothing is left.
@@ -170,6 +180,10 @@ impl Lister {
     /// agree, by [`Lister::give_up`].
     pub fn lost(&self, server: Time) -> Option<(Time, Time)> {
         let (from, to) = self.unlisted.first()?;
+        // A listing that was asked for in time still counts when it ends.
+        if self.active.values().any(|l| l.from <= from && from < l.to) {
+            return None;
+        }
         let edge = (server - if self.refused > 0 { SAFE_EDGE } else { HARD_EDGE }).floor_second();
         let edge = if from < edge { (server - SAFE_EDGE).floor_second() } else { edge };
         (from < edge).then(|| (from, to.min(edge)))
@@ -219,13 +233,15 @@ impl Lister {
             }
             self.poll = Some((interval, now + interval.min(Duration::from_secs(1))));
         }
-        if self.running(false) || !room {
+        if self.running(false) || !(room || self.shortened) {
             return None;
         }
         if let Some((from, to)) = self.backlog(server) {
+            self.shortened = false;
             return self.open(Purpose::Backlog, from, to, OVERLAP_MIN, server);
         }
-        self.next_sweep(now, server)
+        self.shortened = false;
+        if room { self.next_sweep(now, server) } else { None }
     }
 
     fn next_sweep(&mut self, now: Duration, server: Time) -> Option<(ListingId, Window)> {
@@ -334,7 +350,6 @@ impl Lister {
         let listing = self.active.remove(&id)?;
         let mut halve = false;
         match why {
-            Broken::Full => halve = true,
             Broken::Pages => {
                 self.stale += 1;
                 halve = self.stale.is_multiple_of(2);
@@ -345,7 +360,7 @@ impl Lister {
         // While halving helps, a broken chain of pages is asked for again soon; otherwise the wait doubles.
         if why == Broken::Pages && self.tile > TILE_MIN {
             self.retry_at = now + (PAGES_RETRY * self.stale.saturating_sub(1)).min(PAGES_RETRY * 8);
-        } else if why != Broken::Full {
+        } else {
             self.failures += 1;
             self.retry_at = now + jitter.stretch(Backoff::new(RETRY.0, RETRY.1).delay(self.failures));
         }
@@ -355,6 +370,21 @@ impl Lister {
         let whole = listing.to.since(listing.from).min(self.tile);
         self.tile = Duration::from_secs((whole / 2).as_secs()).max(TILE_MIN);
         Some(self.tile)
+    }
+
+    /// A blob created at `created` found no room: the listing is broken off. Blobs come in the order in which they became
+    /// available, so a window that ends there holds hardly anything new: it is listed at once, so that what is known counts
+    /// as listed. The rest waits until there is room.
+    pub fn overflowed(&mut self, id: ListingId, created: Time, now: Duration) {
+        let Some(listing) = self.active.remove(&id) else { return };
+        let reached = Duration::from_secs(created.floor_second().since(listing.from).as_secs());
+        if TILE_MIN <= reached && reached < listing.to.since(listing.from) {
+            self.tile = reached;
+            self.shortened = listing.purpose == Purpose::Backlog;
+        }
+        if let (Purpose::Live, Some((_, due))) = (listing.purpose, &mut self.poll) {
+            *due = now + RETRY.0;
+        }
     }
 
     /// When to look again, on the monotonic clock.

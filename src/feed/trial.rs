@@ -36,6 +36,7 @@ struct Trial {
     sealed: Option<Claim>,
     requests: u32,
     commits: u32,
+    page: usize,
 }
 
 impl Trial {
@@ -59,6 +60,7 @@ impl Trial {
             sealed: None,
             requests: 0,
             commits: 0,
+            page: 7,
         }
     }
 
@@ -120,8 +122,8 @@ impl Trial {
             .map(|b| b.entry.clone())
             .collect();
         listed.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
-        let next = (offset + 7 < listed.len()).then_some(offset + 7);
-        (listed.into_iter().skip(offset).take(7).collect(), next)
+        let next = (offset + self.page < listed.len()).then_some(offset + self.page);
+        (listed.into_iter().skip(offset).take(self.page).collect(), next)
     }
 
     fn reply_page(&mut self, id: ListingId, window: Window, offset: usize) {
@@ -389,4 +391,19 @@ fn quiet_costs_one_commit_an_hour() {
     t.run(follow(), Duration::from_secs(600 + 86_400), 0.0);
     assert!(t.commits - commits <= 25, "{} commits in a quiet day", t.commits - commits);
     assert!(t.requests - requests < 1440 * 2 + 800, "{} requests in a quiet day", t.requests - requests);
+}
+
+/// A backlog that takes longer to fetch than the margin at the edge of retention is listed in time all the same.
+#[test]
+fn a_large_backlog_is_listed_before_the_edge_overtakes_it() {
+    let start = BASE - listing::SAFE_EDGE;
+    let blobs = (0..20_000).map(|n| blob(n, start + Duration::from_secs(60 + n * 4), Duration::ZERO)).collect();
+    let mut t = Trial::new(5, blobs, 0.0);
+    t.page = 500;
+    let plan = Plan::Range { from: Moment::Retention, to: Moment::Ago(Duration::ZERO) };
+    assert_eq!(t.run(plan, Duration::from_secs(86_400), 0.0), Some(Finish::Complete));
+    assert!(t.gaps.is_empty(), "{:?}", t.gaps);
+    assert_eq!(t.written.len(), 20_000);
+    assert!(t.requests < 22_000, "{} requests", t.requests);
+    assert!(t.now > Duration::from_secs(590), "the backlog outlasts the margin: {:?}", t.now);
 }

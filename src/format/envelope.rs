@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{Context, event, identity};
+use crate::domain::Time;
 
 /// The `feed` object: one shape wherever it appears.
 #[derive(Serialize)]
@@ -17,7 +18,8 @@ struct Feed<'a> {
     content_type: &'a str,
     content_id: &'a str,
     /// RFC 3339, UTC.
-    content_created: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_created: Option<String>,
     index: u64,
     /// See `format/identity.rs`.
     id: String,
@@ -32,7 +34,7 @@ pub(super) fn write(context: &Context<'_>, raw: &[u8], out: &mut Vec<u8>, record
         labels: context.labels,
         content_type: context.content_type.as_str(),
         content_id: &context.content_id.0,
-        content_created: context.content_created.to_string(),
+        content_created: (context.content_created != Time::MIN).then(|| context.content_created.to_string()),
         index: context.index,
         id: identity.id,
     };

@@ -246,7 +246,7 @@ impl Herald {
                 halved.map(|d| format!(" with windows of {} s", d.as_secs())).unwrap_or_default()
             ),
             Notice::Failed { fault, detail } => {
-                say!(warn, "list_failed", fault = %fault, "a listing failed and is repeated: {detail}")
+                say!(warn, "request_failed", fault = %fault, "a request failed and is repeated: {detail}")
             }
             Notice::BlobDelayed { key, fault, detail, wait } => say!(
                 warn, "blob_delayed", fault = %fault, "the blob of {} could not be had and is asked for again in {} ms: {detail}", key.created, wait.as_millis()
@@ -291,7 +291,7 @@ fn kind(notice: &Notice) -> &'static str {
         Notice::Gap(_) => "gap",
         Notice::GapClosed(_) => "gap_closed",
         Notice::ListingBroken { .. } => "listing_broken",
-        Notice::Failed { .. } => "list_failed",
+        Notice::Failed { .. } => "request_failed",
         Notice::BlobDelayed { .. } => "blob_delayed",
         Notice::Throttled { .. } => "throttled",
         Notice::Refused { .. } => "refused",

@@ -19,7 +19,10 @@ const WAITING_MAX: usize = 1_024;
 /// delivered again at the next start.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum WriteError {
-    /// The reader of the output has gone, or its disk is full.
+    /// The reader of the output has gone.
+    #[error("{0}")]
+    Closed(String),
+    /// The output is full or fails.
     #[error("{0}")]
     Output(String),
     /// The dead-letter file or the store failed.
@@ -91,6 +94,7 @@ impl Writer {
 fn write<S: Sink, T: Store>(sink: &mut S, store: &mut T, batch: Batch) -> Result<Written, WriteError> {
     let receipt = sink.write(batch).map_err(|error| match error {
         SinkError::DeadLetter { .. } => WriteError::State(error.to_string()),
+        SinkError::Closed { .. } => WriteError::Closed(error.to_string()),
         _ => WriteError::Output(error.to_string()),
     })?;
     let claim = receipt.claim();

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::chunks::Chunks;
 use super::edit::{Edit, Values, Writes};
 use super::key::{Keys, Name, parse};
-use super::record::{CHUNK_PRINTS, Root, Tally, decode_chunk, decode_gap, encode_chunk, encode_gap, encode_part};
+use super::record::{Root, Tally, decode_chunk, decode_gap, encode_chunk, encode_gap, encode_part};
 use super::{Epoch, EpochReason, StoreError};
 use crate::domain::{BUCKET_MS, BlobKey, Claim, Counts, DoneSet, Gap, GapId, GapReason, Time};
 use crate::sink::OutputMark;
@@ -124,8 +125,9 @@ pub(super) fn restart(values: &dyn Values, start: Restart<'_>) -> Result<(Writes
             subscription_start: None,
             epoch: Epoch { number: 0, began: start.now, why: start.why },
             mark: None,
-            created: start.now,
-            updated: start.now,
+            // When they were is lost; they were not before the floor.
+            created: start.floor,
+            updated: start.floor,
             forgotten: Time::MIN,
             hours_from: hour_of(start.floor) - HOURS_KEPT,
             days_from: day_of(start.floor) - DAYS_KEPT,
@@ -363,54 +365,6 @@ impl Commit<'_> {
         let value = super::frame::seal(&root_key, &self.root.encode());
         writes.insert(root_key, Some(value));
         Ok((writes, self.root))
-    }
-}
-
-/// The chunks of one bucket of done blobs.
-struct Chunks {
-    bucket: i64,
-    chunks: BTreeMap<u32, (Vec<u64>, bool)>,
-}
-
-impl Chunks {
-    fn load(edit: &Edit<'_>, bucket: i64) -> Result<Self, StoreError> {
-        let mut chunks = BTreeMap::new();
-        for key in edit.list(edit.keys.done(bucket, bucket + 1), usize::MAX)? {
-            if let (Ok((_, Name::Done { chunk, .. })), Some(prints)) = (parse(&key), edit.read(&key, decode_chunk)?) {
-                chunks.insert(chunk, (prints, false));
-            }
-        }
-        Ok(Self { bucket, chunks })
-    }
-
-    /// Adds a print to the last chunk, or to a new one if that is full; false if some chunk has it.
-    fn insert(&mut self, print: u64) -> bool {
-        if self.chunks.values().any(|(prints, _)| prints.binary_search(&print).is_ok()) {
-            return false;
-        }
-        match self.chunks.last_entry() {
-            Some(mut last) if last.get().0.len() < CHUNK_PRINTS => {
-                let (prints, changed) = last.get_mut();
-                let at = prints.partition_point(|p| *p < print);
-                prints.insert(at, print);
-                *changed = true;
-            }
-            last => {
-                let next = last.map_or(0, |last| last.key() + 1);
-                self.chunks.insert(next, (vec![print], true));
-            }
-        }
-        true
-    }
-
-    fn store(self, edit: &mut Edit<'_>) -> Result<(), StoreError> {
-        for (chunk, (prints, changed)) in self.chunks {
-            if changed {
-                let key = edit.keys.of(Name::Done { bucket: self.bucket, chunk });
-                edit.put(key, &encode_chunk(&prints))?;
-            }
-        }
-        Ok(())
     }
 }
 

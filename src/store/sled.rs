@@ -11,6 +11,7 @@
 //! | `flush` ends in `sync_file_range`, which is no barrier against loss of power (`pagecache/iobuf.rs`) | every commit ends with `File::sync_all` on a descriptor of our own for the same file |
 //! | an unfinished `snap.*.generating` or `conf` makes every later open fail (`pagecache/snapshot.rs`, `config.rs`) | moved aside before open, see `store/snapshot.rs` |
 //! | damaged files make it panic, at open and later | every call is made under `catch_unwind`; after a panic or an error its handle is left alone for good |
+//! | a failed write can leave whoever waits for it waiting for ever (`pagecache/logger.rs`) | see [`flush`] |
 //! | damaged files can open clean at an older state, or with one value gone back | the feeds' digests, and the witness |
 //! | after an error its state in memory is unknown | the handle refuses everything from then on |
 //!
@@ -33,10 +34,14 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::fs::{self, File};
+use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::thread;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use ::sled::{Batch, Config, Db, Error, Mode};
@@ -50,6 +55,9 @@ const CACHE_BYTES: u64 = 16 << 20;
 
 /// How long sled may hold its own lock on the file after the handle before was dropped: its threads let go late.
 const LOCK_LAG: Duration = Duration::from_secs(2);
+
+/// How long a flush may take before sled is asked once more. Longer than a healthy disk ever takes.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
 
 /// An open sled tree.
 pub(super) struct Engine {
@@ -83,7 +91,7 @@ impl Engine {
         let log = File::open(dir.join("db")).map_err(|e| StoreError::of_io(state_dir, "opening", &e))?;
         let (broken, large) = (Cell::new(false), Cell::new(true));
         let engine = Self { db: Some(db), log, dir: dir.to_owned(), state_dir: state_dir.to_owned(), broken, large };
-        engine.sync()?;
+        engine.flush("opening")?;
         sync_directory(dir).map_err(|e| StoreError::of_io(state_dir, "opening", &e))?;
         engine.large.set(false);
         Ok(engine)
@@ -102,11 +110,16 @@ impl Engine {
             }
         }
         self.guarded("committing", |db| db.apply_batch(batch))?;
-        self.guarded("committing", |db| db.flush())?;
+        self.flush("committing")
+    }
+
+    /// Makes everything that was applied durable.
+    fn flush(&self, doing: &str) -> Result<(), StoreError> {
+        self.guarded(doing, flush)?;
         self.sync()
     }
 
-    /// Makes everything that sled has written durable.
+    /// Makes everything that sled has handed to the system durable.
     fn sync(&self) -> Result<(), StoreError> {
         let synced =
             self.log.sync_all().and_then(|()| if self.large.get() { sync_files(&self.dir.join("blobs")) } else { Ok(()) });
@@ -123,8 +136,7 @@ impl Engine {
 
     /// Writes and syncs what is left, and lets go.
     pub(super) fn close(self) -> Result<(), StoreError> {
-        self.guarded("closing", |db| db.flush())?;
-        self.sync()
+        self.flush("closing")
     }
 
     fn guarded<T>(&self, doing: &str, work: impl FnOnce(&Db) -> Result<T, Error>) -> Result<T, StoreError> {
@@ -143,10 +155,14 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
+        let db = self.db.take();
         if self.broken.get() {
             // sled flushes when dropped, and may then panic again or wait for a thread that is gone. The process is
             // about to end or to start afresh elsewhere, so the handle is left alone.
-            std::mem::forget(self.db.take());
+            std::mem::forget(db);
+        } else {
+            // It panics if its last fsync fails. By then everything is flushed and synced, so that says nothing new.
+            catch_unwind(AssertUnwindSafe(|| drop(db))).ok();
         }
     }
 }
@@ -165,6 +181,40 @@ impl Values for Engine {
             }
         }
         Ok(())
+    }
+}
+
+/// sled's flush, on its own threads, woken up if need be.
+///
+/// When a write fails, sled 0.34.7 notes the error but may forget to wake whoever waits for that write
+/// (`Log::exit_reservation`), who then waits for ever: seen about once in a hundred writes to a full disk. Another flush
+/// finds the error at once and wakes them all. On a disk that is merely slow it waits like the first; so that they don't
+/// pile up, each comes after twice the time.
+fn flush(db: &Db) -> Result<(), Error> {
+    let mut flushing = pin!(db.flush_async());
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut patience = FLUSH_PATIENCE;
+    let mut next = Instant::now() + patience;
+    loop {
+        if let Poll::Ready(flushed) = flushing.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return flushed.map(drop);
+        }
+        thread::park_timeout(next.saturating_duration_since(Instant::now()));
+        if Instant::now() >= next {
+            // Its first poll starts it; nobody needs its answer.
+            let _ = pin!(db.flush_async()).poll(&mut Context::from_waker(Waker::noop()));
+            patience *= 2;
+            next += patience;
+        }
+    }
+}
+
+/// Wakes a thread that waits for a future.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
     }
 }
 

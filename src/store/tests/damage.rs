@@ -117,7 +117,7 @@ fn hundreds_of_damages_are_survived() {
     let fixture = fixture();
     let mut dice = Dice(0x5eed);
     let (mut quarantined, mut unharmed) = (0, 0);
-    for round in 0..200 {
+    for round in 0..150 {
         let place = tempfile::tempdir().unwrap();
         copy(fixture.dir.path(), place.path());
         let what = format!("round {round}: {}", damage(&place.path().join(TREE), &mut dice));

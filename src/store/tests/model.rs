@@ -184,7 +184,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
     #[test]
     fn sled_holds_the_very_same_values_over_any_restarts(steps in proptest::collection::vec(step(), 1..20)) {
         let dir = tempfile::tempdir().unwrap();
