@@ -165,7 +165,7 @@ impl Feed {
             Input::Subscription { standing, date } => self.subscription_told(now, standing, date),
             Input::Started { date } => self.subscription_started(now, date),
             Input::SubscriptionFailed { fault, detail, date } => {
-                self.observe(now, date);
+                self.observe_failure(now, date);
                 if !matches!(fault, Fault::Throttled { .. } | Fault::Refused(_) | Fault::AuditingOff) {
                     self.notice(Notice::Failed { fault: fault.clone(), detail: detail.clone() });
                 }
@@ -206,6 +206,14 @@ impl Feed {
         if first && !self.clock.agrees(now) {
             let ms = self.clock.skew_ms(now).unwrap_or(0);
             self.notice(Notice::ClockSkew { ms });
+        }
+    }
+
+    /// A failure tells the time only if it is a reply. The local clock may stand in for a reply without a date, never for the
+    /// lack of a reply: a beginning that was settled by a clock that is wrong would leave out what the service keeps (law L9).
+    fn observe_failure(&mut self, now: Now, date: Option<Time>) {
+        if date.is_some() {
+            self.observe(now, date);
         }
     }
 

@@ -96,6 +96,8 @@ impl Feed {
     pub(super) fn page_end(&mut self, now: Now, id: ListingId, next: Option<String>, date: Option<Time>) {
         self.observe(now, date);
         self.success(now);
+        // A page that comes from the future does not show what will be there.
+        let date = date.map(|date| date.min(self.server(now)));
         let Some(lister) = &mut self.lister else { return };
         match (lister.page(id, next.as_deref(), date), next) {
             (Ok(true), Some(url)) => self.pages.push_back((id, url)),
@@ -173,7 +175,7 @@ impl Feed {
         print: Option<u64>,
         date: Option<Time>,
     ) {
-        self.observe(now, date);
+        self.observe_failure(now, date);
         let sent = self.blobs.sent_at(key).unwrap_or(now.mono);
         let server = self.server(now);
         // The service works, even if this reply did not help.
