@@ -118,7 +118,7 @@ impl Feed {
         date: Option<Time>,
         sent: Duration,
     ) {
-        self.observe(now, date);
+        self.observe_failure(now, date);
         let why = match fault {
             Fault::StalePage => Broken::Pages,
             Fault::WindowRefused => Broken::Window,
