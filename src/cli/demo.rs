@@ -250,10 +250,10 @@ impl Tally {
             if types.is_empty() { "none".to_owned() } else { types.join(", ") }
         )];
         if let Some(outcome) = status {
-            let (b, c) = (outcome.status.balance, outcome.totals.counts);
+            let (balance, counts) = (outcome.status.balance, outcome.totals.counts);
             lines.push(format!(
-                "  blobs: {} listed = {} done + {} gaps + {} pending; records read: {} ({} delivered, {} of other types)",
-                b.listed, b.done, b.gaps, b.pending, c.read, c.delivered, c.filtered
+                "  found among {} records in {} of the {} blobs listed so far; {} were of other types",
+                counts.read, balance.done, balance.listed, counts.filtered
             ));
         }
         lines.push(format!(

@@ -4,13 +4,13 @@ use crate::vocabulary::*;
 
 /// A day of made-up content: some hundreds of wanted records in awkward company.
 fn day() -> Story {
-    service().content(15, hours_ago(23)).with(|c| c.awkward_share = 0.2)
+    service().content(15, hours_ago(23)).until(hours_ago(2)).with(|c| c.awkward_share = 0.2)
 }
 
 /// A tenant that answers slowly enough to be interrupted in the middle.
 fn slow_day() -> Story {
     let slow = Fault::Slow { bytes_per_second: 40_000 };
-    service().content(10, hours_ago(20)).until(minutes_ago(1)).fault(Target::Blob, slow, When::Every(4))
+    service().content(10, hours_ago(20)).until(hours_ago(2)).fault(Target::Blob, slow, When::Every(4))
 }
 
 #[test]
@@ -35,6 +35,16 @@ fn brings_all_that_the_service_keeps() {
 }
 
 #[test]
+fn what_is_listed_while_it_runs_is_found_by_its_last_look() {
+    let tenant = service()
+        .blob(minutes_ago(20), records([mail("early")]))
+        .late_blob(minutes_ago(30), ahead(millis(1000)), records([mail("late")]))
+        .serve();
+    let run = Host::new().backfill_since(&tenant, "24h").run().expect(0);
+    assert_same_ids(&run.lines(), &["early", "late"]);
+}
+
+#[test]
 fn keeps_to_its_range() {
     let tenant = service()
         .blob(hours_ago(30), records([mail("before")]))
@@ -42,7 +52,7 @@ fn keeps_to_its_range() {
         .blob(hours_ago(5), records([mail("last")]))
         .blob(hours_ago(2), records([mail("after")]))
         .serve();
-    let run = Host::new().backfill(&tenant).args(["--until", "4h"]).run().expect(0);
+    let run = Host::new().backfill_since(&tenant, "24h").args(["--until", "4h"]).run().expect(0);
     assert_same_ids(&run.lines(), &["first", "last"]);
 }
 
@@ -99,7 +109,8 @@ fn what_a_shell_has_truncated_is_brought_afresh() {
     let host = Host::new();
     let file = host.path("out.ndjson");
     let first = host.backfill(&tenant).output(Output::Appended(file.clone())).start();
-    until_lines_in(&file, 5);
+    // A second batch is written only when the first is committed.
+    until_lines_in(&file, 100);
     first.sigkill();
     host.backfill(&tenant).output(Output::Truncated(file)).run().expect(0).says(&["starting afresh"]);
     assert_same(&host.lines_in("out.ndjson"), &tenant.lines());
@@ -118,7 +129,7 @@ fn into_another_output_it_starts_afresh_and_says_so() {
 
 #[test]
 fn a_finished_run_does_not_hold_back_the_next() {
-    let tenant = service().blob(hours_ago(1), records([mail("a")])).serve();
+    let tenant = service().blob(hours_ago(2), records([mail("a")])).serve();
     let host = Host::new();
     for _ in 0..2 {
         assert_same_ids(&host.backfill(&tenant).run().expect(0).lines(), &["a"]);
@@ -129,7 +140,7 @@ fn a_finished_run_does_not_hold_back_the_next() {
 #[test]
 fn a_second_one_of_the_same_tenant_is_turned_away() {
     let stall = Fault::Stall { after: None };
-    let tenant = service().blob(hours_ago(1), records([mail("a")])).fault(Target::Blob, stall, When::First(1)).serve();
+    let tenant = service().blob(hours_ago(2), records([mail("a")])).fault(Target::Blob, stall, When::First(1)).serve();
     let host = Host::new();
     let mut first = host.backfill(&tenant).start();
     first.until("it is under way", |_| tenant.ledger().count("blob") > 0);
@@ -218,7 +229,7 @@ fn a_blob_that_the_service_does_not_know_is_a_gap_after_some_attempts() {
 #[test]
 fn an_element_that_is_no_record_goes_to_the_dead_letters_and_its_neighbours_out() {
     let body = format!("[{},{{\"Id\":\"broken\",\"RecordType\":28,}},{}]", mail("a"), mail("b"));
-    let tenant = service().put(NewBlob::new(now() - seconds(3600), body).wanted(["a", "b"])).serve();
+    let tenant = service().put(NewBlob::new(now() - seconds(7200), body).wanted(["a", "b"])).serve();
     let host = Host::new();
     let run = host.backfill(&tenant).run().expect(3).says(&["1 dead-lettered", "decode"]);
     assert_same_ids(&run.lines(), &["a", "b"]);

@@ -5,8 +5,8 @@ use crate::vocabulary::*;
 /// Each blob is wrong at its first download; all of it arrives in the end, exactly once.
 fn wrong_once(content: Content) {
     let tenant = service()
-        .content(6, hours_ago(3))
-        .until(minutes_ago(2))
+        .content(6, hours_ago(5))
+        .until(hours_ago(2))
         .fault(Target::Blob, Fault::Wrong(content), When::Blobs { share: 1.0, times: Some(1) })
         .serve();
     let host = Host::new();
@@ -30,8 +30,8 @@ fn a_page_of_html_once() {
 fn an_error_with_200_once() {
     // An error says that the service is in trouble: if each blob told one, the whole feed would be held longer and longer.
     let tenant = service()
-        .content(6, hours_ago(3))
-        .until(minutes_ago(2))
+        .content(6, hours_ago(5))
+        .until(hours_ago(2))
         .fault(Target::Blob, Fault::Wrong(Content::ErrorObject), When::Blobs { share: 0.2, times: Some(1) })
         .serve();
     let run = Host::new().backfill(&tenant).run().expect(0);
@@ -66,14 +66,14 @@ fn garbage_once() {
 
 #[test]
 fn a_blob_that_really_is_empty_is_done() {
-    let tenant = service().blob(hours_ago(2), "[]").blob(hours_ago(1), records([mail("a")])).serve();
+    let tenant = service().blob(hours_ago(3), "[]").blob(hours_ago(2), records([mail("a")])).serve();
     let run = Host::new().backfill(&tenant).run().expect(0).says(&["2 done + 0 gaps"]);
     assert_eq!(ids_of(&run.lines()), ["a"]);
 }
 
 #[test]
 fn a_single_record_in_place_of_an_array_is_delivered() {
-    let tenant = service().put(NewBlob::new(now() - seconds(3600), mail("a")).wanted(["a"])).serve();
+    let tenant = service().put(NewBlob::new(now() - seconds(7200), mail("a")).wanted(["a"])).serve();
     let run = Host::new().backfill(&tenant).run().expect(0);
     assert_eq!(ids_of(&run.lines()), ["a"]);
 }
@@ -82,7 +82,7 @@ fn a_single_record_in_place_of_an_array_is_delivered() {
 fn a_blob_larger_than_what_is_held_streams_and_survives_a_break_without_repeating() {
     let many = (0..2500).map(|n| mail(&format!("r{n}")));
     let tenant =
-        service().blob(hours_ago(1), records(many)).fault(Target::Blob, Fault::Cut { after: None }, When::First(1)).serve();
+        service().blob(hours_ago(2), records(many)).fault(Target::Blob, Fault::Cut { after: None }, When::First(1)).serve();
     let run = Host::new().backfill(&tenant).run().expect(0);
     assert_same(&run.lines(), &tenant.lines());
     assert!(run.stdout.len() > 3 << 20, "{}", run.stdout.len());
@@ -91,7 +91,7 @@ fn a_blob_larger_than_what_is_held_streams_and_survives_a_break_without_repeatin
 #[test]
 fn slow_bodies_arrive() {
     let tenant = service()
-        .blob(hours_ago(1), records([mail("a"), mail("b")]))
+        .blob(hours_ago(2), records([mail("a"), mail("b")]))
         .fault(Target::Blob, Fault::Slow { bytes_per_second: 8_000 }, When::Always)
         .serve();
     let run = Host::new().backfill(&tenant).run().expect(0);

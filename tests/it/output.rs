@@ -26,7 +26,7 @@ fn a_reader_that_goes_while_lines_flow_ends_the_poller_and_loses_nothing() {
 
 #[test]
 fn a_reader_that_goes_while_nothing_flows_is_noticed_within_about_a_second() {
-    let tenant = service().blob(hours_ago(1), records([mail("a")])).serve();
+    let tenant = service().blob(hours_ago(2), records([mail("a")])).serve();
     let host = Host::new();
     let mut poller = host.poll(&tenant).args(["--poll-interval", "1h"]).start();
     poller.until_lines(1);
@@ -40,7 +40,7 @@ fn a_reader_that_goes_while_nothing_flows_is_noticed_within_about_a_second() {
 
 #[test]
 fn a_reader_that_has_gone_before_the_start_gets_nothing_and_nothing_is_committed() {
-    let tenant = service().blob(hours_ago(1), records([mail("a")])).serve();
+    let tenant = service().blob(hours_ago(2), records([mail("a")])).serve();
     let host = Host::new();
     let mut poller = host.poll(&tenant).output(Output::Unread).start();
     poller.reader_leaves();
@@ -50,7 +50,7 @@ fn a_reader_that_has_gone_before_the_start_gets_nothing_and_nothing_is_committed
 
 #[test]
 fn a_full_disk_ends_every_command_and_commits_nothing() {
-    let tenant = service().blob(hours_ago(1), records([mail("a")])).serve();
+    let tenant = service().blob(hours_ago(2), records([mail("a")])).serve();
     let host = Host::new();
     for program in [host.poll(&tenant), host.poll_once(&tenant), host.backfill(&tenant)] {
         program.output(Output::Full).run().expect(74).says(&["No space left"]);
@@ -89,18 +89,18 @@ fn a_slow_reader_gets_everything() {
 
 #[test]
 fn a_torn_last_line_of_an_appended_file_is_ended_first() {
-    let tenant = service().blob(hours_ago(1), records([mail("a"), mail("b")])).serve();
-    for (name, command) in [("poll", true), ("backfill", false)] {
+    let tenant = service().blob(hours_ago(2), records([mail("a"), mail("b")])).serve();
+    for_each(&["poll", "backfill"], |name| {
         let host = Host::new();
         let path = host.write("out.ndjson", "{\"Id\":\"whole\"}\n{\"Id\":\"to");
-        let program = if command { host.poll_once(&tenant) } else { host.backfill(&tenant) };
+        let program = if *name == "poll" { host.poll_once(&tenant) } else { host.backfill(&tenant) };
         program.output(Output::Appended(path)).run().expect(0);
         let lines = host.lines_in("out.ndjson");
         assert_eq!(lines[..2], ["{\"Id\":\"whole\"}", "{\"Id\":\"to"], "{name}");
         assert_same_ids(&lines[2..], &["a", "b"]);
         let text = std::fs::read_to_string(host.path("out.ndjson")).unwrap();
         assert!(text.ends_with('\n') && !text.contains("\n\n"), "{name}");
-    }
+    });
 }
 
 #[test]
@@ -115,14 +115,14 @@ fn raw_lines_are_the_bytes_of_the_elements() {
     ];
     let body = format!("\u{feff} [ {} , {} ]\r\n", awkward.join(" ,\n "), noise("other"));
     let ids = ["spaces", "escapes", "twice", "text", "fraction", "escaped-key"];
-    let tenant = service().put(NewBlob::new(now() - seconds(3600), body).wanted(ids)).serve();
+    let tenant = service().put(NewBlob::new(now() - seconds(7200), body).wanted(ids)).serve();
     let run = Host::new().backfill(&tenant).run().expect(0);
     assert_same(&run.lines(), &awkward);
 }
 
 #[test]
 fn events_and_envelopes_are_json_lines_with_all_records() {
-    let tenant = service().content(6, hours_ago(6)).until(minutes_ago(2)).with(|c| c.awkward_share = 0.3).serve();
+    let tenant = service().content(6, hours_ago(8)).until(hours_ago(2)).with(|c| c.awkward_share = 0.3).serve();
     let wanted = tenant.wanted();
     let run = |args: &[&str]| Host::new().backfill(&tenant).args(args).run().expect(0).lines();
     for args in [&["--format", "event"][..], &["--format", "event", "--envelope"], &["--envelope"]] {

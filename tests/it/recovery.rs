@@ -59,7 +59,7 @@ fn a_damaged_state_is_noticed_and_nothing_is_missing() {
     let first = host.poll_once(&tenant).run().expect(0);
     tenant.add_blob(NewBlob::new(now() - seconds(1), records([mail("new")])));
     scribble(&host.state().join("sled.v1/db"));
-    let second = host.poll_once(&tenant).run().expect(0).says(&["state_", "from the witness's floor", "may come again"]);
+    let second = host.poll_once(&tenant).run().expect(0).says(&["state_", "damage", "may come again"]);
     assert_nothing_missing(&[first.lines(), second.lines()].concat(), &tenant);
     assert_eq!(host.poll_once(&tenant).run().expect(0).stdout, "", "and all is well again");
 }

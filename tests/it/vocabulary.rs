@@ -34,6 +34,18 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
+/// Tells a story for each of these, all at once: most of a story is waiting.
+pub(crate) fn for_each<T: Sync>(cases: &[T], story: impl Fn(&T) + Sync) {
+    std::thread::scope(|scope| {
+        let told: Vec<_> = cases.iter().map(|case| scope.spawn(|| story(case))).collect();
+        for story in told {
+            if let Err(failure) = story.join() {
+                std::panic::resume_unwind(failure);
+            }
+        }
+    });
+}
+
 /// Now, on the local clock.
 pub(crate) fn now() -> Time {
     SimClock::real().now()
