@@ -64,8 +64,8 @@ fn advice(finding: &Finding) -> &'static str {
              come again; find out what damaged it (disk, memory, a copy made while it was in use)"
         }
         "witness" => {
-            "nothing by hand: the next start goes on from the older place of both, so records may come again; if a backup was restored, \
-             this is why"
+            "nothing by hand: the next start goes on from the older place of both, or from the witness's if the state is gone, so records \
+             may come again; a restored backup or a deleted directory explains it"
         }
         _ => {
             "the figures do not add up, which no crash explains: please report it with the output of `defender-feed state show --json`"
