@@ -11,8 +11,13 @@ mod vocabulary;
 
 mod backfill;
 mod bodies;
+mod clocks;
+mod many_tenants;
 mod output;
 mod paging;
 mod poll;
 mod recovery;
+mod refused;
+mod subscriptions;
 mod throttle;
+mod tokens;

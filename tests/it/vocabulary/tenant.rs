@@ -22,11 +22,17 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 pub(crate) trait Serve {
     /// At a free port of loopback.
     fn serve(self) -> Tenant;
+    /// At that one.
+    fn serve_at(self, port: u16) -> Tenant;
 }
 
 impl Serve for Story {
     fn serve(self) -> Tenant {
-        let running = RUNTIME.block_on(self.start()).expect("loopback has a free port");
+        self.serve_at(0)
+    }
+
+    fn serve_at(self, port: u16) -> Tenant {
+        let running = RUNTIME.block_on(self.start_on(port)).expect("loopback has a free port");
         Tenant { running: Some(running) }
     }
 }
