@@ -200,7 +200,9 @@ impl Feed {
         self.actions.push_back(Action::Notice(notice));
     }
 
+    /// Takes in the `Date` of a reply, if there was a reply. Nothing is settled before: what failed on the way tells no time.
     fn observe(&mut self, now: Now, date: Option<Time>) {
+        let Some(date) = date else { return };
         let first = self.clock.now(now).is_none();
         self.clock.observe(date, now);
         if first && !self.clock.agrees(now) {
@@ -210,6 +212,7 @@ impl Feed {
     }
 
     fn success(&mut self, now: Now) {
+        self.clock.assume(now);
         self.pace.succeeded(now.mono);
         if self.health.succeeded(now.mono) {
             self.notice(Notice::Recovered);

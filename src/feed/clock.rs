@@ -23,13 +23,14 @@ pub struct ServerClock {
 }
 
 impl ServerClock {
-    /// Takes in a reply's `Date`; a reply without one is dated by the local clock.
-    pub fn observe(&mut self, date: Option<Time>, now: Now) {
-        match date {
-            Some(date) => self.sample = Some((date, now.mono)),
-            None if self.sample.is_none() => self.sample = Some((now.wall, now.mono)),
-            None => {}
-        }
+    /// Takes in a reply's `Date`.
+    pub fn observe(&mut self, date: Time, now: Now) {
+        self.sample = Some((date, now.mono));
+    }
+
+    /// A service that answers without ever telling its time: the local clock has to do.
+    pub fn assume(&mut self, now: Now) {
+        self.sample.get_or_insert((now.wall, now.mono));
     }
 
     /// The service's time, once a reply has told it.
