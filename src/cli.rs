@@ -207,10 +207,7 @@ fn dispatch(command: Command, context: Context) -> Exit {
         Command::Decode(args) => decode::run(&args, &context),
         Command::Subscriptions(args) => subscriptions::run(&args, &context),
         Command::Check(args) => check::run(&args, &context),
-        Command::State(_) => {
-            context.console.error("not built yet");
-            Exit::Failed
-        }
+        Command::State(args) => state::run(&args, &context),
         Command::Completions(args) => completions::run(&args),
         Command::Man => man::run(),
     }

@@ -165,7 +165,7 @@ impl Feed {
             Input::Subscription { standing, date } => self.subscription_told(now, standing, date),
             Input::Started { date } => self.subscription_started(now, date),
             Input::SubscriptionFailed { fault, detail, date } => {
-                self.observe_failure(now, date);
+                self.observe(now, date);
                 if !matches!(fault, Fault::Throttled { .. } | Fault::Refused(_) | Fault::AuditingOff) {
                     self.notice(Notice::Failed { fault: fault.clone(), detail: detail.clone() });
                 }
@@ -200,7 +200,9 @@ impl Feed {
         self.actions.push_back(Action::Notice(notice));
     }
 
+    /// Takes in the `Date` of a reply, if there was a reply. Nothing is settled before: what failed on the way tells no time.
     fn observe(&mut self, now: Now, date: Option<Time>) {
+        let Some(date) = date else { return };
         let first = self.clock.now(now).is_none();
         self.clock.observe(date, now);
         if first && !self.clock.agrees(now) {
@@ -209,15 +211,8 @@ impl Feed {
         }
     }
 
-    /// A failure tells the time only if it is a reply. The local clock may stand in for a reply without a date, never for the
-    /// lack of a reply: a beginning that was settled by a clock that is wrong would leave out what the service keeps (law L9).
-    fn observe_failure(&mut self, now: Now, date: Option<Time>) {
-        if date.is_some() {
-            self.observe(now, date);
-        }
-    }
-
     fn success(&mut self, now: Now) {
+        self.clock.assume(now);
         self.pace.succeeded(now.mono);
         if self.health.succeeded(now.mono) {
             self.notice(Notice::Recovered);

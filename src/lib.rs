@@ -1,9 +1,9 @@
 //! defender-feed: Microsoft Defender events out of a tenant and into a SIEM, with proof that none was lost.
 //!
 //! ```text
-//!                      ┌────────── poll · backfill (who decides WHEN) ──────────┐
-//!  auth ─► api ─► [ feed: the pure core: windows, ledger, retries, pace ] ─► fetch ─► decode ─► event ─► format ─► sink ─► store
-//!                      └────────── runner: performs the core's actions ─────────┘
+//!                          ┌───────── poll, backfill: who decides WHEN ─────────┐
+//!  auth ─► api ─► wire ─► [ feed: the pure core: windows, ledger, retries, pace ] ─► decode ─► event ─► format ─► sink ─► store
+//!                          └───────── runner: performs the core's actions ──────┘
 //! ```
 //!
 //! In the order in which data passes them: [`wire`] sends one HTTP request; [`auth`] turns credentials into tokens;
@@ -12,6 +12,9 @@
 //! delivered. [`runner`] performs the core's actions, [`poll`] and [`backfill`] say when it starts and ends.
 //! [`domain`] below them holds the nouns, [`config`] the settings, [`telemetry`] the logs, [`cli`] the commands, and
 //! [`simulator`] a tenant to test against.
+//!
+//! For the program, README.md; for the way of one blob through these rooms, what each may use, and where new things go,
+//! ARCHITECTURE.md.
 #![forbid(unsafe_code)]
 
 pub mod domain;

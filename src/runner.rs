@@ -102,6 +102,8 @@ pub enum FeedEnd {
 /// The outcome of one feed.
 #[derive(Debug, Clone)]
 pub struct Outcome {
+    /// What people call the tenant.
+    pub name: String,
     /// How it ended.
     pub end: FeedEnd,
     /// Where it stood.
@@ -339,9 +341,11 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         let (session, reports) = (self.session.clone(), self.reports.clone());
         match action {
             Action::CheckSubscription => {
+                self.herald.request();
                 self.tasks.spawn(session.check_subscription(reports));
             }
             Action::StartSubscription => {
+                self.herald.request();
                 self.tasks.spawn(session.start_subscription(reports));
             }
             Action::List { id, window } => {
@@ -440,7 +444,8 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         }
         let status = self.core.status(now);
         self.herald.status(&status);
-        Outcome { end, status, totals: self.totals }
+        self.herald.drift(&self.session.formatter.drift());
+        Outcome { name: self.herald.name().to_owned(), end, status, totals: self.totals }
     }
 }
 

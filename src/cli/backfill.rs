@@ -7,7 +7,7 @@ use super::flags::{Everything, SettingFlags};
 use super::poll::open_stdout;
 use super::{Context, Exit, opened};
 use crate::backfill::{Job, JobError, Request, Start};
-use crate::config::{Settings, When};
+use crate::config::{Settings, When, print_duration};
 use crate::domain::{Counts, FeedId, GapReason, Time};
 use crate::feed::{Moment, Plan};
 use crate::runner::Order;
@@ -126,10 +126,19 @@ fn request(args: &BackfillArgs, settings: &Settings) -> Request {
         tenant.content_types.iter().map(move |c| (feed(*c), tenant.record_types.to_string()))
     });
     Request {
-        since: args.since.to_string(),
-        until: args.until.map(|until| until.to_string()),
+        since: typed(args.since),
+        until: args.until.map(typed),
         feeds: feeds.collect(),
         format: (settings.format.to_string(), settings.envelope),
+    }
+}
+
+/// As it is typed, so that a person can type it again.
+fn typed(when: When) -> String {
+    match when {
+        When::Retention => "7d".to_owned(),
+        When::Ago(age) => print_duration(age),
+        When::At(time) => time.to_string(),
     }
 }
 

@@ -192,6 +192,7 @@ pub(super) fn collect<S: Sink, T: Store>(collection: Collection<'_>, sink: S, st
     }
     if thread.is_finished()
         && let Ok(Err(error)) = thread.join()
+        && run_end.halt.is_none()
     {
         tracing::error!(
             event = "store_close_failed",
@@ -271,26 +272,27 @@ fn exit_of(end: &RunEnd, signal: Option<Exit>, one_shot: bool, on_close: Option<
     }
     let mut exits = Vec::new();
     for (feed, outcome) in &end.outcomes {
+        let who = format!("{} {}", outcome.name, feed.content_type);
         let exit = match &outcome.end {
             FeedEnd::Finished(Finish::Complete) if outcome.totals.is_whole() => Exit::Done,
             FeedEnd::Finished(Finish::Complete) => Exit::Gaps,
             FeedEnd::Finished(Finish::Stopped) => Exit::Done,
             FeedEnd::Finished(Finish::Refused { refusal, detail }) => {
-                console.error(&refused(feed, *refusal, detail));
+                console.error(&refused(&who, *refusal, detail));
                 Exit::Refused
             }
             FeedEnd::Finished(Finish::Unreachable { detail }) => {
-                console.error(&format!("{feed}: gave up: {detail}. What was delivered is committed; run it again to go on"));
+                console.error(&format!("{who}: gave up: {detail}. What was delivered is committed; run it again to go on"));
                 Exit::Failed
             }
             FeedEnd::Finished(Finish::SubscriptionMissing) => {
                 console.error(&format!(
-                    "{feed}: there is no enabled subscription and --subscription require forbids to start one: run `defender-feed subscriptions start`"
+                    "{who}: there is no enabled subscription and --subscription require forbids to start one: run `defender-feed subscriptions start`"
                 ));
                 Exit::Failed
             }
             FeedEnd::Hurried => {
-                tracing::warn!(event = "hurried", %feed, "the last batch could not be committed in time: it is delivered again at the next start");
+                tracing::warn!(event = "hurried", feed = %who, "the last batch could not be committed in time: it is delivered again at the next start");
                 Exit::Done
             }
             FeedEnd::Halted(_) => Exit::Failed,
@@ -307,6 +309,7 @@ fn exit_of(end: &RunEnd, signal: Option<Exit>, one_shot: bool, on_close: Option<
     }
 }
 
-fn refused(feed: &FeedId, refusal: Refusal, detail: &str) -> String {
-    format!("{feed}: Microsoft refuses: {detail}. {}. `defender-feed check` looks closer", refusal.advice())
+fn refused(who: &str, refusal: Refusal, detail: &str) -> String {
+    let detail = detail.trim_end_matches(['.', ' ']);
+    format!("{who}: Microsoft refuses: {detail}. {}. `defender-feed check` looks closer", refusal.advice())
 }

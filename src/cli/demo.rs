@@ -20,8 +20,7 @@ use crate::simulator::{Front, Service, ServiceConfig, SimClock};
 use crate::sink::{Batch, DEAD_LETTER_LIMIT, DeadLetters, Delivery, Receipt, Sink, SinkError};
 
 /// How it can end.
-pub const EXITS: &[Exit] =
-    &[Exit::Done, Exit::Failed, Exit::Usage, Exit::OutputClosed, Exit::Config, Exit::Interrupted, Exit::Terminated];
+pub const EXITS: &[Exit] = &[Exit::Done, Exit::Failed, Exit::Usage, Exit::OutputClosed, Exit::Config];
 
 /// The seed that is used if none is given: any would do, the same one each time makes two people see the same.
 const SEED: u64 = 1;

@@ -180,7 +180,7 @@ pub(super) static LOOK_BACK: Key<Duration> = Key {
         group: Group::Feed,
         kind: Kind::Duration,
         value_name: "DURATION",
-        help: "Look for late-listed content this far back once an hour",
+        help: "Look for late-listed content this far back, at least once an hour",
         default: "24h",
         ..PLAIN
     },
@@ -206,7 +206,7 @@ pub(super) static CONCURRENCY: Key<u32> = Key {
         group: Group::Feed,
         kind: Kind::Number,
         value_name: "N",
-        help: "Have at most this many requests in flight for each tenant",
+        help: "Fetch at most this many blobs at once for each feed",
         default: "found by measuring",
         ..PLAIN
     },
@@ -232,7 +232,7 @@ pub(super) static RECORD_TYPES: Key<RecordTypes> = Key {
         group: Group::Output,
         kind: Kind::Types,
         value_name: "TYPES",
-        help: "Keep records of these types: numbers or names with commas between, or all; a change starts a new cursor",
+        help: "Keep records of these types: numbers or names with commas between, or all (for a poller a change starts a new cursor: older blobs need a backfill)",
         default: "28,41,47,64",
         ..PLAIN
     },

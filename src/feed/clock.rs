@@ -29,12 +29,8 @@ pub struct ServerClock {
 }
 
 impl ServerClock {
-    /// Takes in a reply's `Date`; a reply without one is dated by the local clock.
-    pub fn observe(&mut self, date: Option<Time>, now: Now) {
-        let Some(date) = date else {
-            self.sample.get_or_insert((now.wall, now.mono));
-            return;
-        };
+    /// Takes in a reply's `Date`.
+    pub fn observe(&mut self, date: Time, now: Now) {
         let carried = |(at, told): (Time, Duration)| at + now.mono.saturating_sub(told);
         if self.sample.is_none_or(|known| are_close(carried(known), date)) {
             (self.sample, self.doubtful) = (Some((date, now.mono)), None);
@@ -49,6 +45,11 @@ impl ServerClock {
         } else {
             self.doubtful = Some((date, now.mono, told_before + 1));
         }
+    }
+
+    /// A service that answers without ever telling its time: the local clock has to do.
+    pub fn assume(&mut self, now: Now) {
+        self.sample.get_or_insert((now.wall, now.mono));
     }
 
     /// The service's time, once a reply has told it.
@@ -81,12 +82,12 @@ mod tests {
         Now { mono: Duration::from_secs(seconds), wall: NOON + Duration::from_secs(seconds) }
     }
 
-    fn wrong(seconds: u64) -> Option<Time> {
-        Some(NOON + Duration::from_secs(7200 + seconds))
+    fn wrong(seconds: u64) -> Time {
+        NOON + Duration::from_secs(7200 + seconds)
     }
 
-    fn right(seconds: u64) -> Option<Time> {
-        Some(NOON + Duration::from_secs(seconds))
+    fn right(seconds: u64) -> Time {
+        NOON + Duration::from_secs(seconds)
     }
 
     #[test]
@@ -95,7 +96,7 @@ mod tests {
         for (second, date) in [right(0), wrong(1), wrong(2), right(3), wrong(4), wrong(5)].into_iter().enumerate() {
             let now = at(second as u64);
             clock.observe(date, now);
-            assert_eq!(clock.now(now), right(second as u64), "second {second}");
+            assert_eq!(clock.now(now), Some(right(second as u64)), "second {second}");
             assert!(clock.agrees(now));
         }
     }
@@ -106,6 +107,6 @@ mod tests {
         clock.observe(wrong(0), at(0));
         assert!(!clock.agrees(at(0)));
         (1..=3).for_each(|second| clock.observe(right(second), at(second)));
-        assert_eq!(clock.now(at(4)), right(4));
+        assert_eq!(clock.now(at(4)), Some(right(4)));
     }
 }

@@ -118,7 +118,7 @@ impl Feed {
         date: Option<Time>,
         sent: Duration,
     ) {
-        self.observe_failure(now, date);
+        self.observe(now, date);
         let why = match fault {
             Fault::StalePage => Broken::Pages,
             Fault::WindowRefused => Broken::Window,
@@ -175,7 +175,7 @@ impl Feed {
         print: Option<u64>,
         date: Option<Time>,
     ) {
-        self.observe_failure(now, date);
+        self.observe(now, date);
         let sent = self.blobs.sent_at(key).unwrap_or(now.mono);
         let server = self.server(now);
         // The service works, even if this reply did not help.

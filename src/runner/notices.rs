@@ -1,13 +1,14 @@
 //! Tells the operator what the core noticed: logs with stable event names, and the figures of the minute's summary.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
 use super::writer::Written;
 use crate::domain::FeedId;
-use crate::feed::{Notice, Now, Status};
+use crate::feed::{Notice, Now, Standing, Status};
+use crate::format::DriftCount;
 use crate::telemetry::{RepeatLimit, Summary};
 
 /// A repeated notice of the same kind from the same feed is logged once in this time, with the number held back.
@@ -76,7 +77,8 @@ impl Board {
             let mut summary = figures.sums.take();
             summary.blobs_pending = figures.feeds.values().map(|f| f.pending).sum();
             summary.lag_ms = figures.feeds.values().filter_map(|f| f.lag_ms).max();
-            summary.tenants_degraded = figures.feeds.values().filter(|f| f.degraded).count() as u64;
+            let degraded = figures.feeds.iter().filter(|(_, now)| now.degraded).map(|(feed, _)| &feed.tenant);
+            summary.tenants_degraded = degraded.collect::<BTreeSet<_>>().len() as u64;
             summary
         })
     }
@@ -94,6 +96,20 @@ pub(super) struct Herald {
 impl Herald {
     pub(super) fn new(feed: FeedId, name: String, board: Arc<Board>) -> Self {
         Self { feed, name, board, repeats: RepeatLimit::new(REPEAT_MS), listed: 0 }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Tells where records differ from what is documented; nothing of theirs is lost by it.
+    pub(super) fn drift(&self, drift: &[DriftCount]) {
+        for DriftCount { record_type, path, kind, records } in drift {
+            tracing::info!(
+                event = "drift", tenant = self.name, record_type = ?record_type, path = %path, kind = ?kind, records,
+                "records differ from the documented schema, and are delivered as they are"
+            );
+        }
     }
 
     pub(super) fn request(&self) {
@@ -153,12 +169,13 @@ impl Herald {
     pub(super) fn tell(&mut self, notice: Notice, now: Now) {
         match &notice {
             Notice::Refused { refusal, detail, first_contact: true } => {
-                self.refused_at_first(format!("{}: {detail}. {}", self.name, refusal.advice()));
+                self.refused_at_first(format!("{}: {}. {}", self.name, sentence(detail), refusal.advice()));
             }
             Notice::AuditingOff { detail, first_contact: true } => {
                 self.refused_at_first(format!(
-                    "{}: audit logging is off, or was turned on less than an hour ago: {detail}",
-                    self.name
+                    "{}: audit logging is off, or was turned on less than an hour ago: turn it on in the Microsoft Purview portal (Audit > Start recording). The service said: {}",
+                    self.name,
+                    sentence(detail)
                 ));
             }
             _ => {}
@@ -219,12 +236,18 @@ impl Herald {
                 ms / 1000
             ),
             Notice::SubscriptionOff { standing, starts: true } => {
-                say!(warn, "subscription_off", "the subscription is {standing:?}: starting it; first content can take 12 hours")
+                say!(
+                    warn,
+                    "subscription_off",
+                    "the subscription is {}: starting it; first content can take 12 hours",
+                    word(standing)
+                )
             }
             Notice::SubscriptionOff { standing, starts: false } => say!(
                 error,
                 "subscription_off",
-                "the subscription is {standing:?} and --subscription require forbids to start it: content that becomes available meanwhile is lost; run `defender-feed subscriptions start`"
+                "the subscription is {} and --subscription require forbids to start it: content that becomes available meanwhile is lost; run `defender-feed subscriptions start`",
+                word(standing)
             ),
             Notice::SubscriptionStarted => say!(info, "subscription_started", "the subscription is started"),
             Notice::Gap(gap) if gap.provisional => say!(
@@ -233,7 +256,7 @@ impl Herald {
             ),
             Notice::Gap(gap) => say!(
                 error, "gap", id = %gap.id, reason = %gap.reason,
-                "gap: {} from {} to {} ({}){}; see `defender-feed state gaps`", gap.reason, gap.from, gap.to, blob_name(&gap),
+                "missing for good ({}): {} from {} to {}{}; see `defender-feed state gaps`", gap.reason, blob_name(&gap), gap.from, gap.to,
                 if gap.detail.is_empty() { String::new() } else { format!(": {}", gap.detail) }
             ),
             Notice::GapClosed(gap) => {
@@ -258,12 +281,12 @@ impl Herald {
                 pause.as_millis()
             ),
             Notice::Refused { refusal, detail, .. } => {
-                say!(error, "refused", "Microsoft refuses {tenant}: {detail}. {}. Tried again by itself", refusal.advice())
+                say!(error, "refused", "Microsoft refuses {tenant}: {}. {}", sentence(&detail), refusal.advice())
             }
             Notice::AuditingOff { detail, .. } => say!(
                 error,
                 "auditing_off",
-                "audit logging seems to be off for {tenant}, or was turned on less than an hour ago: turn it on in the Microsoft Purview portal (Audit > Start recording). Tried again by itself. {detail}"
+                "audit logging seems to be off for {tenant}, or was turned on less than an hour ago: turn it on in the Microsoft Purview portal (Audit > Start recording). The service said: {detail}"
             ),
             Notice::Recovered => say!(info, "recovered", "requests of {tenant} succeed again"),
             Notice::Pass { number } => {
@@ -275,6 +298,19 @@ impl Herald {
 
 fn blob_name(gap: &crate::domain::Gap) -> &str {
     gap.blob.as_ref().map_or("a stretch of time", |b| b.entry.id.0.as_str())
+}
+
+fn word(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Enabled => "enabled",
+        Standing::Missing => "missing",
+        Standing::Disabled => "disabled",
+    }
+}
+
+/// Without its full stop, to go on from.
+fn sentence(text: &str) -> &str {
+    text.trim_end_matches(['.', ' '])
 }
 
 /// What counts as the same notice.

@@ -213,7 +213,8 @@ pub(super) fn of_open(engine: &Engine, state_dir: &Path) -> Result<Inspection, S
     Ok(Inspection { witness, feeds, ..frame_of(state_dir)? })
 }
 
-fn frame_of(state_dir: &Path) -> Result<Inspection, StoreError> {
+/// What can be told of a state directory without its tree.
+pub(super) fn frame_of(state_dir: &Path) -> Result<Inspection, StoreError> {
     let damaged = open::damaged(state_dir);
     let sizes = SizesView {
         store: size_of(&state_dir.join(TREE)),

@@ -47,10 +47,16 @@ pub fn verify(state_dir: &Path) -> Result<Verification, StoreError> {
     let about = |kind, detail| Finding { tenant_id: None, content_type: None, kind, detail };
     let mut findings = Vec::new();
     let feeds = with_tree(state_dir, |engine, damage| {
+        let is_damaged = !damage.is_empty();
         findings.extend(damage.into_iter().map(|detail| about("damage", detail)));
-        let Some(engine) = engine else { return Ok(0) };
-        let witness = inspect::of_open(engine, state_dir)?.witness;
+        let witness = match engine {
+            Some(engine) => inspect::of_open(engine, state_dir)?.witness,
+            // That a tree which can't be read is behind its witness is no news; that there is none at all, is.
+            None if is_damaged => Vec::new(),
+            None => inspect::frame_of(state_dir)?.witness,
+        };
         findings.extend(witness.into_iter().map(|detail| about("witness", detail)));
+        let Some(engine) = engine else { return Ok(0) };
         findings.extend(recount(engine)?);
         Ok(restore::feeds(engine)?.len() as u64)
     })?;

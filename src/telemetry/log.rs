@@ -85,6 +85,11 @@ fn targets(log: &Log) -> Targets {
     if !named {
         targets = targets.with_target(OURS, ours);
     }
+    // It reports each failed handshake as an error of its own; the request that failed says it better.
+    let verifier = "rustls_platform_verifier";
+    if !log.level.contains(verifier) {
+        targets = targets.with_target(verifier, LevelFilter::OFF);
+    }
     targets.with_default(ours.min(LevelFilter::WARN))
 }
 

@@ -120,7 +120,9 @@ fn a_state_that_vanished_starts_from_its_witness() {
     filled(dir.path());
     let before = restored(&mut open_healthy(dir.path()), 1);
     fs::remove_dir_all(dir.path().join(TREE)).unwrap();
-    assert!(!verify(dir.path()).unwrap().ok || inspect(dir.path()).unwrap().witness.len() == 2);
+    assert!(verify(dir.path()).unwrap().findings.iter().all(|finding| finding.kind == "witness"));
+    assert_eq!(verify(dir.path()).unwrap().findings.len(), 2);
+    assert_eq!(inspect(dir.path()).unwrap().witness.len(), 2);
     let (mut store, report) = open(dir.path());
     assert_eq!(report.condition, Condition::Vanished);
     assert_eq!(start_of(&report, 1).from, StartedFrom::Witness);
