@@ -11,13 +11,18 @@ mod vocabulary;
 
 mod backfill;
 mod bodies;
+mod cli;
 mod clocks;
+mod config;
+mod days;
+mod demo;
 mod many_tenants;
 mod output;
 mod paging;
 mod poll;
 mod recovery;
 mod refused;
+mod simulate;
 mod subscriptions;
 mod throttle;
 mod tokens;
