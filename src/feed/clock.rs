@@ -20,13 +20,18 @@ pub const AGREEMENT: Duration = Duration::from_secs(10 * 60);
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ServerClock {
     sample: Option<(Time, Duration)>,
+    /// The service has told its time at least once.
+    dated: bool,
 }
 
 impl ServerClock {
     /// Takes in a reply's `Date`; a reply without one is dated by the local clock.
     pub fn observe(&mut self, date: Option<Time>, now: Now) {
         match date {
-            Some(date) => self.sample = Some((date, now.mono)),
+            Some(date) => {
+                self.sample = Some((date, now.mono));
+                self.dated = true;
+            }
             None if self.sample.is_none() => self.sample = Some((now.wall, now.mono)),
             None => {}
         }
@@ -37,9 +42,10 @@ impl ServerClock {
         self.sample.map(|(date, at)| date + now.mono.saturating_sub(at))
     }
 
-    /// How far the local clock lies from the service's: positive if the local clock is behind.
+    /// How far the local clock lies from the service's: positive if the local clock is behind. `None` while the service has
+    /// not told its time: the local clock is no witness to itself.
     pub fn skew_ms(&self, now: Now) -> Option<i64> {
-        self.now(now).map(|server| server.0 - now.wall.0)
+        self.now(now).filter(|_| self.dated).map(|server| server.0 - now.wall.0)
     }
 
     /// True if both clocks tell about the same time (law L9).

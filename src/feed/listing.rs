@@ -402,7 +402,8 @@ impl Lister {
                 at(soon);
             }
             for sweep in &self.sweeps {
-                at(if sweep.run.is_some() { soon } else { sweep.due });
+                // One that is due but waits for room or for the backlog is looked at again with them.
+                at(if sweep.run.is_some() { soon } else { sweep.due.max(soon) });
             }
         }
         wake.map(|w| w.max(self.retry_at).max(now + Duration::from_millis(1)))

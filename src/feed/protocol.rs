@@ -297,8 +297,8 @@ pub enum Notice {
     },
     /// The clocks differ, so a stretch past retention is not called lost.
     ClockDisagrees {
-        /// Positive if the local clock is behind.
-        ms: i64,
+        /// Positive if the local clock is behind; `None` if the service does not tell its time.
+        ms: Option<i64>,
         /// The stretch.
         from: Time,
         /// Its end.
