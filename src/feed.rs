@@ -32,7 +32,7 @@ pub mod subscription;
 #[cfg(test)]
 mod trial;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 pub use self::batch::BatchId;
@@ -50,7 +50,7 @@ use self::health::Health;
 use self::listing::Lister;
 use self::pace::Pace;
 use self::subscription::Subscription;
-use crate::domain::{BlobKey, GapReason, Time};
+use crate::domain::{BlobKey, GapId, GapReason, Time};
 
 /// While nothing happens, the floor is committed this often.
 const QUIET_COMMIT: Duration = Duration::from_secs(3600);
@@ -65,6 +65,9 @@ const SETTLE: Duration = Duration::from_secs(2);
 const LISTING_ATTEMPTS_MAX: u32 = 15;
 /// A one-shot run gives up if the subscription is still off after so many starts, the second of them a quarter of an hour later.
 const STARTS_MAX: u32 = 2;
+/// Entries of listings that can't be read, told as gaps one by one. So many mean that the service has changed, which was
+/// told as often by then.
+const UNREADABLE_ENTRIES_MAX: usize = 1_024;
 /// The core never asks to be called again sooner than this: it can't spin.
 const NAP: Duration = Duration::from_millis(2);
 
@@ -100,6 +103,7 @@ pub struct Feed {
     sealed: Option<Sealed>,
     next_batch: u64,
     pages: VecDeque<(ListingId, String)>,
+    unreadable_entries: BTreeSet<GapId>,
     draining: bool,
     off_since: Option<(GapReason, Time)>,
     passes: u32,
@@ -128,6 +132,8 @@ impl Feed {
             actions.push_back(Action::Notice(Notice::FilterChanged { before, since }));
         }
         let mut blobs = Blobs::new(persistence, done);
+        let told = memory.gaps.iter().filter(|gap| gap.reason == GapReason::Unreadable && gap.blob.is_none());
+        let unreadable_entries = told.map(|gap| gap.id).collect();
         blobs.restore(memory.gaps, parts, now.mono, &mut jitter);
         Self {
             clock: ServerClock::default(),
@@ -149,6 +155,7 @@ impl Feed {
             sealed: None,
             next_batch: 0,
             pages: VecDeque::new(),
+            unreadable_entries,
             draining: false,
             off_since: None,
             passes: 0,
@@ -176,6 +183,7 @@ impl Feed {
             Input::Started { date } => self.subscription_started(now, date),
             Input::SubscriptionFailed { fault, detail, date } => self.subscription_failed(now, &fault, &detail, date),
             Input::Entries { id, entries } => self.entries(now, id, entries),
+            Input::EntryUnreadable { window, print, detail } => self.entry_unreadable(now, window, print, detail),
             Input::PageEnd { id, next, date } => self.page_end(now, id, next, date),
             Input::ListFailed { id, fault, detail, date, sent } => self.list_failed(now, id, &fault, detail, date, sent),
             Input::BlobPart { part, bytes } => {

@@ -252,3 +252,50 @@ fn a_one_shot_run_ends_when_the_start_is_refused() {
     let finish = until(&mut feed, &mut clock, 5, finished);
     assert_eq!(finish, Some(Finish::Refused { refusal: Refusal::TenantRejected, detail: "off".into() }));
 }
+
+/// A window that is too much for the service — it times out each time — was asked for unchanged until it had expired, and
+/// everything behind it with it.
+#[test]
+fn a_window_that_fails_for_its_length_is_listed_in_pieces() {
+    let mut lister = Lister::following(BASE - 3 * DAY, BASE - 3 * DAY, Duration::from_secs(60), DAY, true);
+    let jitter = &mut Jitter::new(1);
+    let mut now = Duration::ZERO;
+    while lister.frontier().is_some_and(|from| from < BASE - DAY) {
+        assert!(now < Duration::from_secs(3600), "{:?}", lister.frontier());
+        let Some((id, window)) = lister.next(now, BASE + now, true) else {
+            now += Duration::from_millis(500);
+            continue;
+        };
+        match window.to().since(window.from()) > Duration::from_secs(4 * 3600) {
+            true => {
+                lister.broken(id, listing::Broken::Passing, now, jitter);
+            }
+            false => lister.complete(id, now, 2000, jitter),
+        }
+    }
+}
+
+#[test]
+fn an_entry_that_can_not_be_read_is_one_gap() {
+    let mut feed = Feed::new(settings(follow()), memory(BASE - DAY), at(0));
+    actions(&mut feed, at(0));
+    let mut found = Vec::new();
+    for second in 1..5 {
+        let window = crate::domain::Window::new(BASE, BASE + Duration::from_secs(second)).unwrap();
+        feed.handle(at(second), Input::EntryUnreadable { window, print: 7, detail: "made up".into() });
+        found.extend(actions(&mut feed, at(second)).into_iter().filter(|a| matches!(a, Action::Notice(Notice::Gap(_)))));
+    }
+    assert_eq!(found.len(), 1, "{found:?}");
+    let mut again = memory(BASE - DAY);
+    again.gaps = found
+        .into_iter()
+        .map(|a| match a {
+            Action::Notice(Notice::Gap(gap)) => *gap,
+            _ => unreachable!(),
+        })
+        .collect();
+    let mut feed = Feed::new(settings(follow()), again, at(0));
+    let window = crate::domain::Window::new(BASE, BASE + DAY).unwrap();
+    feed.handle(at(1), Input::EntryUnreadable { window, print: 7, detail: "made up".into() });
+    assert!(!actions(&mut feed, at(1)).iter().any(|a| matches!(a, Action::Notice(Notice::Gap(_)))));
+}

@@ -7,8 +7,8 @@ use super::health::Setback;
 use super::listing::{self, Broken, ListingId};
 use super::protocol::{Finish, Notice};
 use super::subscription::Standing;
-use super::{Feed, LISTING_ATTEMPTS_MAX, Now, QUIET_COMMIT, STARTS_MAX};
-use crate::domain::{BlobEntry, BlobKey, Counts, Fault, Gap, GapId, GapReason, Part, Refusal, Time};
+use super::{Feed, LISTING_ATTEMPTS_MAX, Now, QUIET_COMMIT, STARTS_MAX, UNREADABLE_ENTRIES_MAX};
+use crate::domain::{BlobEntry, BlobKey, Counts, Fault, Gap, GapId, GapReason, Part, Refusal, Time, Window};
 
 impl Feed {
     pub(super) fn subscription_told(&mut self, now: Now, standing: Standing, date: Option<Time>) {
@@ -114,6 +114,17 @@ impl Feed {
                 return;
             }
         }
+    }
+
+    /// An entry names a blob that nobody can fetch. The sweeps see it again and again; it is one gap.
+    pub(super) fn entry_unreadable(&mut self, now: Now, window: Window, print: u64, detail: String) {
+        let id = GapId(print);
+        if self.unreadable_entries.len() >= UNREADABLE_ENTRIES_MAX || !self.unreadable_entries.insert(id) {
+            return;
+        }
+        let (reason, found) = (GapReason::Unreadable, self.server(now));
+        let (from, to) = (window.from(), window.to());
+        self.record_gap(now, Gap { id, reason, from, to, blob: None, provisional: false, closed: None, found, detail });
     }
 
     pub(super) fn page_end(&mut self, now: Now, id: ListingId, next: Option<String>, date: Option<Time>) {
