@@ -26,11 +26,18 @@ pub struct ServerClock {
     sample: Option<(Time, Duration)>,
     /// A time that is far from it, and how many replies in a row have told it.
     doubtful: Option<(Time, Duration, u32)>,
+    /// The service has told its time at least once.
+    dated: bool,
 }
 
 impl ServerClock {
     /// Takes in a reply's `Date`.
     pub fn observe(&mut self, date: Time, now: Now) {
+        if !self.dated {
+            // What the local clock had to stand in for is known now.
+            self.sample = None;
+            self.dated = true;
+        }
         let carried = |(at, told): (Time, Duration)| at + now.mono.saturating_sub(told);
         if self.sample.is_none_or(|known| are_close(carried(known), date)) {
             (self.sample, self.doubtful) = (Some((date, now.mono)), None);
@@ -57,14 +64,15 @@ impl ServerClock {
         self.sample.map(|(date, at)| date + now.mono.saturating_sub(at))
     }
 
-    /// How far the local clock lies from the service's: positive if the local clock is behind.
+    /// How far the local clock lies from the service's: positive if the local clock is behind. `None` while the service has
+    /// not told its time: the local clock is no witness to itself.
     pub fn skew_ms(&self, now: Now) -> Option<i64> {
-        self.now(now).map(|server| server.0 - now.wall.0)
+        self.now(now).filter(|_| self.dated).map(|server| server.0 - now.wall.0)
     }
 
     /// True if both clocks tell about the same time (law L9).
     pub fn agrees(&self, now: Now) -> bool {
-        self.now(now).is_some_and(|server| are_close(server, now.wall))
+        self.dated && self.now(now).is_some_and(|server| are_close(server, now.wall))
     }
 }
 
