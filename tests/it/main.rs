@@ -16,6 +16,7 @@ mod clocks;
 mod config;
 mod days;
 mod demo;
+mod dependencies;
 mod house;
 mod many_tenants;
 mod output;
