@@ -12,6 +12,7 @@ mod vocabulary;
 mod backfill;
 mod bodies;
 mod clocks;
+mod commands;
 mod many_tenants;
 mod output;
 mod paging;
