@@ -18,6 +18,8 @@
 pub mod backoff;
 pub mod batch;
 pub mod blobs;
+#[cfg(test)]
+mod cases;
 pub mod clock;
 mod decisions;
 mod facts;
@@ -30,7 +32,7 @@ pub mod subscription;
 #[cfg(test)]
 mod trial;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 pub use self::batch::BatchId;
@@ -48,7 +50,7 @@ use self::health::Health;
 use self::listing::Lister;
 use self::pace::Pace;
 use self::subscription::Subscription;
-use crate::domain::{BlobKey, Fault, GapReason, Time};
+use crate::domain::{BlobKey, GapId, GapReason, Time};
 
 /// While nothing happens, the floor is committed this often.
 const QUIET_COMMIT: Duration = Duration::from_secs(3600);
@@ -61,6 +63,11 @@ const PASSES_MAX: u32 = 20;
 const SETTLE: Duration = Duration::from_secs(2);
 /// A one-shot run gives a window up after so many failures in a row, about ten minutes.
 const LISTING_ATTEMPTS_MAX: u32 = 15;
+/// A one-shot run gives up if the subscription is still off after so many starts, the second of them a quarter of an hour later.
+const STARTS_MAX: u32 = 2;
+/// Entries of listings that can't be read, told as gaps one by one. So many mean that the service has changed, which was
+/// told as often by then.
+const UNREADABLE_ENTRIES_MAX: usize = 1_024;
 /// The core never asks to be called again sooner than this: it can't spin.
 const NAP: Duration = Duration::from_millis(2);
 
@@ -91,9 +98,12 @@ pub struct Feed {
     committed_at: Duration,
     open: Open,
     save_start: Option<Time>,
+    /// Starts of the subscription asked for.
+    starts: u32,
     sealed: Option<Sealed>,
     next_batch: u64,
     pages: VecDeque<(ListingId, String)>,
+    unreadable_entries: BTreeSet<GapId>,
     draining: bool,
     off_since: Option<(GapReason, Time)>,
     passes: u32,
@@ -101,6 +111,8 @@ pub struct Feed {
     listed_before_pass: u64,
     stopping: bool,
     abandoned: bool,
+    /// How it ends once what is in hand is committed; a stop, unless something else ended it.
+    verdict: Option<Finish>,
     finished: bool,
     actions: VecDeque<Action>,
 }
@@ -120,6 +132,8 @@ impl Feed {
             actions.push_back(Action::Notice(Notice::FilterChanged { before, since }));
         }
         let mut blobs = Blobs::new(persistence, done);
+        let told = memory.gaps.iter().filter(|gap| gap.reason == GapReason::Unreadable && gap.blob.is_none());
+        let unreadable_entries = told.map(|gap| gap.id).collect();
         blobs.restore(memory.gaps, parts, now.mono, &mut jitter);
         Self {
             clock: ServerClock::default(),
@@ -137,9 +151,11 @@ impl Feed {
             committed_at: now.mono,
             open: Open::default(),
             save_start: None,
+            starts: 0,
             sealed: None,
             next_batch: 0,
             pages: VecDeque::new(),
+            unreadable_entries,
             draining: false,
             off_since: None,
             passes: 0,
@@ -147,6 +163,7 @@ impl Feed {
             listed_before_pass: 0,
             stopping: false,
             abandoned: false,
+            verdict: None,
             finished: false,
             jitter,
             settings,
@@ -164,15 +181,9 @@ impl Feed {
             Input::Tick => {}
             Input::Subscription { standing, date } => self.subscription_told(now, standing, date),
             Input::Started { date } => self.subscription_started(now, date),
-            Input::SubscriptionFailed { fault, detail, date } => {
-                self.observe(now, date);
-                if !matches!(fault, Fault::Throttled { .. } | Fault::Refused(_) | Fault::AuditingOff) {
-                    self.notice(Notice::Failed { fault: fault.clone(), detail: detail.clone() });
-                }
-                let again = self.setback(now, &fault, &detail, now.mono);
-                self.subscription.failed(again);
-            }
+            Input::SubscriptionFailed { fault, detail, date } => self.subscription_failed(now, &fault, &detail, date),
             Input::Entries { id, entries } => self.entries(now, id, entries),
+            Input::EntryUnreadable { window, print, detail } => self.entry_unreadable(now, window, print, detail),
             Input::PageEnd { id, next, date } => self.page_end(now, id, next, date),
             Input::ListFailed { id, fault, detail, date, sent } => self.list_failed(now, id, &fault, detail, date, sent),
             Input::BlobPart { part, bytes } => {
@@ -203,10 +214,9 @@ impl Feed {
     /// Takes in the `Date` of a reply, if there was a reply. Nothing is settled before: what failed on the way tells no time.
     fn observe(&mut self, now: Now, date: Option<Time>) {
         let Some(date) = date else { return };
-        let first = self.clock.now(now).is_none();
+        let first = self.clock.skew_ms(now).is_none();
         self.clock.observe(date, now);
-        if first && !self.clock.agrees(now) {
-            let ms = self.clock.skew_ms(now).unwrap_or(0);
+        if let Some(ms) = self.clock.skew_ms(now).filter(|_| first && !self.clock.agrees(now)) {
             self.notice(Notice::ClockSkew { ms });
         }
     }
@@ -228,6 +238,13 @@ impl Feed {
         self.actions.pop_front()
     }
 
+    /// Ends for a reason of its own: asks for nothing more and commits what is in hand, so that it need not come again.
+    fn give_up(&mut self, finish: Finish) {
+        self.verdict.get_or_insert(finish);
+        self.stopping = true;
+        self.abandoned = true;
+    }
+
     fn finish(&mut self, finish: Finish) {
         if !self.finished {
             self.finished = true;
@@ -241,11 +258,10 @@ impl Feed {
             return None;
         }
         let mono = now.mono;
-        let mut wake = self.committed_at + QUIET_COMMIT;
-        if self.sealed.is_none()
-            && let Some(at) = self.open.wake()
-        {
-            wake = wake.min(at);
+        // While a batch is with the writer nothing can be sealed, however long its reader stalls.
+        let mut wake = mono + QUIET_COMMIT;
+        if self.sealed.is_none() {
+            wake = self.open.wake().unwrap_or(wake).min(self.committed_at + QUIET_COMMIT);
         }
         if self.settings.plan.is_one_shot() && self.pass_began + SETTLE > mono {
             wake = wake.min(self.pass_began + SETTLE);

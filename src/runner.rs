@@ -10,13 +10,12 @@ mod reading;
 mod requests;
 mod writer;
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 
 pub use self::clock::{Clock, SystemClock};
 pub use self::notices::Board;
@@ -26,8 +25,8 @@ use self::notices::Herald;
 use self::reading::Held;
 use self::requests::{Report, Session};
 use crate::api::Client;
-use crate::domain::{Counts, Gap, GapId, RecordTypes, Time};
-use crate::feed::{Action, BatchId, Feed, FeedSettings, Finish, Input, Memory, Notice, Status};
+use crate::domain::{Counts, Fault, Gap, GapId, RecordTypes, Time};
+use crate::feed::{Action, BatchId, Feed, FeedSettings, Finish, Input, Memory, Notice, Plan, Status};
 use crate::format::Formatter;
 use crate::sink::{Batch, DeadLetter};
 use crate::store::Restored;
@@ -41,6 +40,8 @@ const BLOBS_RESERVED: usize = 2;
 const STOP_FETCHES: Duration = Duration::from_millis(2_500);
 /// After a signal, the last commit may take until here; then the process ends as it is (a reader that stalls).
 const STOP_LAST: Duration = Duration::from_millis(4_500);
+/// Gaps kept for the closing summary. All are in the store; a poller runs for months and must not collect them.
+const GAPS_KEPT: usize = 1_000;
 /// Reports that may wait for the driver.
 const REPORTS_WAITING: usize = 64;
 
@@ -123,8 +124,10 @@ pub struct Totals {
     pub lines: u64,
     /// Dead letters kept.
     pub dead_letters: u64,
-    /// Gaps that stand, by name.
+    /// Gaps that stand, by name: the first [`GAPS_KEPT`] of them.
     pub gaps: BTreeMap<GapId, Gap>,
+    /// Gaps beyond those.
+    pub gaps_more: u64,
     /// The earliest and the latest `CreationTime` of the delivered records.
     pub event_times: Option<(Time, Time)>,
 }
@@ -141,7 +144,9 @@ impl Totals {
         self.lines += written.lines;
         self.dead_letters += written.dead_letters;
         for gap in written.gaps {
-            if gap.is_open() {
+            if gap.is_open() && self.gaps.len() >= GAPS_KEPT && !self.gaps.contains_key(&gap.id) {
+                self.gaps_more += 1;
+            } else if gap.is_open() {
                 self.gaps.insert(gap.id, gap);
             } else {
                 self.gaps.remove(&gap.id);
@@ -195,9 +200,14 @@ pub async fn drive<T: Transport, C: Clock>(job: FeedJob<T>, shared: Shared<C>) -
         formatter: job.formatter,
         budget: shared.budget.clone(),
         reserve: Arc::new(Semaphore::new(BLOBS_RESERVED)),
-        bad_pages: AtomicU32::new(0),
+        bad_pages: Mutex::default(),
     };
     let (reports, inbox) = mpsc::channel(REPORTS_WAITING);
+    let mut totals = Totals::default();
+    if matches!(job.settings.plan, Plan::Range { .. }) {
+        // What an interrupted run of the same range could not have is missing in this one's result too.
+        totals.add(Written { gaps: job.memory.gaps.clone(), ..Written::default() });
+    }
     let driver = Driver {
         core: Feed::new(job.settings, job.memory, now),
         session: Arc::new(session),
@@ -205,12 +215,13 @@ pub async fn drive<T: Transport, C: Clock>(job: FeedJob<T>, shared: Shared<C>) -
         pause: job.pause,
         herald,
         tasks: JoinSet::new(),
+        asked: HashMap::new(),
         reports,
         inbox,
         open: OpenLines::default(),
         parked: VecDeque::new(),
         writing: None,
-        totals: Totals::default(),
+        totals,
         stopped: None,
         abandoned: false,
     };
@@ -238,6 +249,8 @@ struct Driver<T: Transport, C: Clock> {
     pause: watch::Sender<Duration>,
     herald: Herald,
     tasks: JoinSet<()>,
+    /// What the core is told if a request ends without a report of its own.
+    asked: HashMap<Id, Input>,
     reports: mpsc::Sender<Report>,
     inbox: mpsc::Receiver<Report>,
     open: OpenLines,
@@ -284,6 +297,7 @@ impl<T: Transport, C: Clock> Driver<T, C> {
                     self.tell(Input::Paused { until });
                 }
                 Some(report) = self.inbox.recv() => self.receive(report),
+                Some(ended) = self.tasks.join_next_with_id() => self.ended(ended),
                 () = tokio::time::sleep_until(wake) => {
                     if let Some(end) = self.hurry() {
                         return self.outcome(end);
@@ -291,7 +305,6 @@ impl<T: Transport, C: Clock> Driver<T, C> {
                     self.tell(Input::Tick);
                 }
             }
-            while self.tasks.try_join_next().is_some() {}
             let status = self.core.status(self.shared.clock.now());
             self.herald.status(&status);
         }
@@ -339,26 +352,32 @@ impl<T: Transport, C: Clock> Driver<T, C> {
 
     fn perform(&mut self, action: Action) -> Option<FeedEnd> {
         let (session, reports) = (self.session.clone(), self.reports.clone());
+        let detail = "the request ended by a panic, please report it".to_owned();
+        let (passing, date, sent) = (Fault::Transient { retry_after: None }, None, self.shared.clock.now().mono);
         match action {
             Action::CheckSubscription => {
                 self.herald.request();
-                self.tasks.spawn(session.check_subscription(reports));
+                self.ask(session.check_subscription(reports), Input::SubscriptionFailed { fault: passing, detail, date });
             }
             Action::StartSubscription => {
                 self.herald.request();
-                self.tasks.spawn(session.start_subscription(reports));
+                self.ask(session.start_subscription(reports), Input::SubscriptionFailed { fault: passing, detail, date });
             }
             Action::List { id, window } => {
                 self.herald.request();
-                self.tasks.spawn(session.list(id, window, reports));
+                let failed = Input::ListFailed { id, fault: passing, detail, date, sent };
+                self.ask(session.list(id, window, reports), failed);
             }
             Action::NextPage { id, url, window } => {
                 self.herald.request();
-                self.tasks.spawn(session.next_page(id, url, window, reports));
+                let failed = Input::ListFailed { id, fault: passing, detail, date, sent };
+                self.ask(session.next_page(id, url, window, reports), failed);
             }
             Action::Fetch(order) => {
                 self.herald.request();
-                self.tasks.spawn(session.fetch(order, reports));
+                // Most likely its content is the cause: the attempt counts.
+                let (key, fault) = (order.entry.key(), Fault::BadReply);
+                self.ask(session.fetch(order, reports), Input::BlobFailed { key, fault, detail, print: None, date });
             }
             Action::Seal { id, claim } => {
                 let OpenLines { lines, line_count, dead } = std::mem::take(&mut self.open);
@@ -379,6 +398,22 @@ impl<T: Transport, C: Clock> Driver<T, C> {
             Action::Finish(finish) => return Some(FeedEnd::Finished(finish)),
         }
         None
+    }
+
+    fn ask(&mut self, request: impl Future<Output = ()> + Send + 'static, failed: Input) {
+        let id = self.tasks.spawn(request).id();
+        self.asked.insert(id, failed);
+    }
+
+    /// A request that panics must not leave its blob or its window under way for ever.
+    fn ended(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, ())| *id);
+        let failed = self.asked.remove(&id);
+        if ended.is_err_and(|error| error.is_panic())
+            && let Some(failed) = failed
+        {
+            self.tell(failed);
+        }
     }
 
     fn receive(&mut self, report: Report) {
@@ -456,3 +491,6 @@ async fn written(writing: &mut Option<(BatchId, oneshot::Receiver<Result<Written
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

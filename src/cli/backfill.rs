@@ -217,6 +217,9 @@ fn summary(collected: &Collected, settings: &Settings, job: &Job) -> String {
             missing = true;
             lines.push(format!("  gap {}: {} from {} to {} {}", gap.id, gap.reason, gap.from, gap.to, gap.detail));
         }
+        if totals.gaps_more > 0 {
+            lines.push(format!("  and {} further gaps, all in `defender-feed state gaps`", totals.gaps_more));
+        }
         if totals.dead_letters > 0 {
             missing = true;
             let file = job.dir().join("dead-letter").join(format!("{}.ndjson", feed.tenant));

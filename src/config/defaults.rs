@@ -22,8 +22,8 @@ pub const REQUESTS_PER_MINUTE: u32 = 2000;
 /// The highest request rate: more than any network carries, it means "no ceiling of ours".
 pub const REQUESTS_PER_MINUTE_MAX: u32 = 10_000_000;
 
-/// The most blobs that one feed may fetch at once: as many as the process may hold.
-pub const CONCURRENCY_MAX: u32 = 32;
+/// The most blobs that one feed may ask to fetch at once; the process holds 32 and two for each feed besides.
+pub const CONCURRENCY_MAX: u32 = 64;
 
 /// The directory of the store if neither a setting nor systemd names one.
 pub const STATE_DIR: &str = "state";

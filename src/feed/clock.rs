@@ -16,16 +16,42 @@ pub struct Now {
 /// How far the two clocks may lie apart and still agree. Kerberos and Entra tolerate five minutes; a request may take two.
 pub const AGREEMENT: Duration = Duration::from_secs(10 * 60);
 
+/// A time that is far from what was told before is believed when so many replies in a row agree about it: one host among the
+/// service's many can be wrong, and a listing that was taken to reach into the future would leave the present out.
+const CONFIRMED_BY: u32 = 3;
+
 /// The service's clock, carried forward between replies by the monotonic clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ServerClock {
     sample: Option<(Time, Duration)>,
+    /// A time that is far from it, and how many replies in a row have told it.
+    doubtful: Option<(Time, Duration, u32)>,
+    /// The service has told its time at least once.
+    dated: bool,
 }
 
 impl ServerClock {
     /// Takes in a reply's `Date`.
     pub fn observe(&mut self, date: Time, now: Now) {
-        self.sample = Some((date, now.mono));
+        if !self.dated {
+            // What the local clock had to stand in for is known now.
+            self.sample = None;
+            self.dated = true;
+        }
+        let carried = |(at, told): (Time, Duration)| at + now.mono.saturating_sub(told);
+        if self.sample.is_none_or(|known| are_close(carried(known), date)) {
+            (self.sample, self.doubtful) = (Some((date, now.mono)), None);
+            return;
+        }
+        let told_before = match self.doubtful {
+            Some((at, told, times)) if are_close(carried((at, told)), date) => times,
+            _ => 0,
+        };
+        if told_before + 1 >= CONFIRMED_BY {
+            (self.sample, self.doubtful) = (Some((date, now.mono)), None);
+        } else {
+            self.doubtful = Some((date, now.mono, told_before + 1));
+        }
     }
 
     /// A service that answers without ever telling its time: the local clock has to do.
@@ -38,13 +64,57 @@ impl ServerClock {
         self.sample.map(|(date, at)| date + now.mono.saturating_sub(at))
     }
 
-    /// How far the local clock lies from the service's: positive if the local clock is behind.
+    /// How far the local clock lies from the service's: positive if the local clock is behind. `None` while the service has
+    /// not told its time: the local clock is no witness to itself.
     pub fn skew_ms(&self, now: Now) -> Option<i64> {
-        self.now(now).map(|server| server.0 - now.wall.0)
+        self.now(now).filter(|_| self.dated).map(|server| server.0 - now.wall.0)
     }
 
     /// True if both clocks tell about the same time (law L9).
     pub fn agrees(&self, now: Now) -> bool {
-        self.skew_ms(now).is_some_and(|ms| u128::from(ms.unsigned_abs()) <= AGREEMENT.as_millis())
+        self.dated && self.now(now).is_some_and(|server| are_close(server, now.wall))
+    }
+}
+
+fn are_close(a: Time, b: Time) -> bool {
+    a.since(b).max(b.since(a)) <= AGREEMENT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON: Time = Time(1_772_366_400_000);
+
+    fn at(seconds: u64) -> Now {
+        Now { mono: Duration::from_secs(seconds), wall: NOON + Duration::from_secs(seconds) }
+    }
+
+    fn wrong(seconds: u64) -> Time {
+        NOON + Duration::from_secs(7200 + seconds)
+    }
+
+    fn right(seconds: u64) -> Time {
+        NOON + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_reply_that_is_far_from_the_others_is_not_believed() {
+        let mut clock = ServerClock::default();
+        for (second, date) in [right(0), wrong(1), wrong(2), right(3), wrong(4), wrong(5)].into_iter().enumerate() {
+            let now = at(second as u64);
+            clock.observe(date, now);
+            assert_eq!(clock.now(now), Some(right(second as u64)), "second {second}");
+            assert!(clock.agrees(now));
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_put_right_is_believed_soon() {
+        let mut clock = ServerClock::default();
+        clock.observe(wrong(0), at(0));
+        assert!(!clock.agrees(at(0)));
+        (1..=3).for_each(|second| clock.observe(right(second), at(second)));
+        assert_eq!(clock.now(at(4)), Some(right(4)));
     }
 }

@@ -54,7 +54,8 @@ impl Feed {
             forget_before,
         };
         self.sealed = Some(Sealed { id, done: claim.done.iter().map(|(key, _)| *key).collect(), floor: self.floor, saves_start });
-        self.actions.push_back(Action::Seal { id, claim: Box::new(claim) });
+        // Before all notices: what the shell takes in after this belongs to the next batch.
+        self.actions.push_front(Action::Seal { id, claim: Box::new(claim) });
     }
 
     pub(super) fn decide(&mut self, now: Now) {
@@ -84,12 +85,18 @@ impl Feed {
             self.start_listing(now, server);
         }
         self.write_off(now, server);
+        if self.stopping {
+            return false;
+        }
         if self.pace.check(mono).is_err() {
             return false;
         }
         match self.subscription.step(mono, server) {
             Step::Check => return self.ask(mono, Action::CheckSubscription),
-            Step::Start => return self.ask(mono, Action::StartSubscription),
+            Step::Start => {
+                self.starts += 1;
+                return self.ask(mono, Action::StartSubscription);
+            }
             Step::Save(at) => {
                 self.save_start = Some(at);
                 self.open.grew(0, mono);
@@ -179,14 +186,19 @@ impl Feed {
             return;
         }
         if !self.clock.agrees(now) {
-            let ms = self.clock.skew_ms(now).unwrap_or(0);
+            let ms = self.clock.skew_ms(now);
             if self.settings.plan.is_one_shot() {
-                let detail = format!(
-                    "{from} to {to} lies before what the service keeps, but its clock and the local one differ by {} s: \
-                     set the local clock, or ask for a later beginning",
-                    ms / 1000
+                let why = ms.map_or_else(
+                    || "its replies do not tell its time (no Date header): ask for a later beginning".to_owned(),
+                    |ms| {
+                        format!(
+                            "its clock and the local one differ by {} s: set the local clock, or ask for a later beginning",
+                            ms / 1000
+                        )
+                    },
                 );
-                self.finish(Finish::Unreachable { detail });
+                let detail = format!("{from} to {to} lies before what the service keeps by the local clock, but {why}");
+                self.give_up(Finish::Unreachable { detail });
             } else if self.health.may_alarm(now.mono) {
                 self.notice(Notice::ClockDisagrees { ms, from, to });
             }
@@ -224,7 +236,8 @@ impl Feed {
         let fetching = self.blobs.fetching() > 0 && !self.abandoned;
         if self.stopping {
             if !fetching && !self.commit_floor(now) {
-                self.finish(Finish::Stopped);
+                let finish = self.verdict.take().unwrap_or(Finish::Stopped);
+                self.finish(finish);
             }
             return;
         }

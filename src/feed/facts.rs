@@ -7,8 +7,8 @@ use super::health::Setback;
 use super::listing::{self, Broken, ListingId};
 use super::protocol::{Finish, Notice};
 use super::subscription::Standing;
-use super::{Feed, LISTING_ATTEMPTS_MAX, Now, QUIET_COMMIT};
-use crate::domain::{BlobEntry, BlobKey, Counts, Fault, Gap, GapId, GapReason, Part, Refusal, Time};
+use super::{Feed, LISTING_ATTEMPTS_MAX, Now, QUIET_COMMIT, STARTS_MAX, UNREADABLE_ENTRIES_MAX};
+use crate::domain::{BlobEntry, BlobKey, Counts, Fault, Gap, GapId, GapReason, Part, Refusal, Time, Window};
 
 impl Feed {
     pub(super) fn subscription_told(&mut self, now: Now, standing: Standing, date: Option<Time>) {
@@ -17,13 +17,18 @@ impl Feed {
         let server = self.server(now);
         let person = self.subscription.told(standing, now.mono, server);
         if standing == Standing::Enabled {
-            self.close_absence(now);
-        } else {
-            self.open_absence(GapReason::SubscriptionOff);
-            self.notice(Notice::SubscriptionOff { standing, starts: !person });
-            if person && self.settings.plan.is_one_shot() {
-                self.finish(Finish::SubscriptionMissing);
-            }
+            return;
+        }
+        self.open_absence(GapReason::SubscriptionOff);
+        self.notice(Notice::SubscriptionOff { standing, starts: !person });
+        if !self.settings.plan.is_one_shot() {
+            return;
+        }
+        if person {
+            self.give_up(Finish::SubscriptionMissing);
+        } else if self.starts >= STARTS_MAX {
+            let detail = format!("the subscription is {standing:?} although its start was asked for {} times", self.starts);
+            self.give_up(Finish::Unreachable { detail });
         }
     }
 
@@ -32,7 +37,20 @@ impl Feed {
         self.success(now);
         self.subscription.started();
         self.notice(Notice::SubscriptionStarted);
-        self.close_absence(now);
+    }
+
+    /// A one-shot run can't wait for a person: a start that is refused ends it.
+    pub(super) fn subscription_failed(&mut self, now: Now, fault: &Fault, detail: &str, date: Option<Time>) {
+        self.observe(now, date);
+        let starting = self.subscription.is_starting();
+        if !matches!(fault, Fault::Throttled { .. } | Fault::Refused(_) | Fault::AuditingOff) {
+            self.notice(Notice::Failed { fault: fault.clone(), detail: detail.to_owned() });
+        }
+        let again = self.setback(now, fault, detail, now.mono);
+        self.subscription.failed(again);
+        if let (true, true, Some(refusal)) = (starting, self.settings.plan.is_one_shot(), refusal(fault)) {
+            self.give_up(Finish::Refused { refusal, detail: detail.to_owned() });
+        }
     }
 
     /// Content that becomes available from here on may be lost for good; where nothing was collected before, nothing is.
@@ -43,7 +61,12 @@ impl Feed {
         }
     }
 
+    /// Only a listing proves that content comes again: the subscription can be enabled while auditing is off. One that was
+    /// under way when the subscription turned out to be off proves nothing.
     pub(super) fn close_absence(&mut self, now: Now) {
+        if !self.subscription.is_enabled() {
+            return;
+        }
         if let Some((reason, from)) = self.off_since.take() {
             let to = self.server(now);
             self.stretch_gap(now, reason, from, to);
@@ -93,13 +116,29 @@ impl Feed {
         }
     }
 
+    /// An entry names a blob that nobody can fetch. The sweeps see it again and again; it is one gap.
+    pub(super) fn entry_unreadable(&mut self, now: Now, window: Window, print: u64, detail: String) {
+        let id = GapId(print);
+        if self.unreadable_entries.len() >= UNREADABLE_ENTRIES_MAX || !self.unreadable_entries.insert(id) {
+            return;
+        }
+        let (reason, found) = (GapReason::Unreadable, self.server(now));
+        let (from, to) = (window.from(), window.to());
+        self.record_gap(now, Gap { id, reason, from, to, blob: None, provisional: false, closed: None, found, detail });
+    }
+
     pub(super) fn page_end(&mut self, now: Now, id: ListingId, next: Option<String>, date: Option<Time>) {
         self.observe(now, date);
         self.success(now);
+        // A page that comes from the future does not show what will be there.
+        let date = date.map(|date| date.min(self.server(now)));
         let Some(lister) = &mut self.lister else { return };
         match (lister.page(id, next.as_deref(), date), next) {
             (Ok(true), Some(url)) => self.pages.push_back((id, url)),
-            (Ok(_), _) => lister.complete(id, now.mono, self.pace.per_minute(), &mut self.jitter),
+            (Ok(_), _) => {
+                lister.complete(id, now.mono, self.pace.per_minute(), &mut self.jitter);
+                self.close_absence(now);
+            }
             (Err(why), _) => {
                 let halved = lister.broken(id, why, now.mono, &mut self.jitter);
                 self.notice(Notice::ListingBroken { detail: "the pages go round in a circle or do not end".into(), halved });
@@ -136,7 +175,7 @@ impl Feed {
             }
         }
         if self.settings.plan.is_one_shot() && self.lister.as_ref().is_some_and(|l| l.failures() >= LISTING_ATTEMPTS_MAX) {
-            self.finish(Finish::Unreachable { detail: format!("a window could not be listed: {fault}") });
+            self.give_up(Finish::Unreachable { detail: format!("a window could not be listed: {fault}") });
         }
     }
 
@@ -244,17 +283,20 @@ impl Feed {
                 at
             }
             Setback::GiveUp => {
-                let refusal = match fault {
-                    Fault::Refused(refusal) => Some(*refusal),
-                    Fault::AuditingOff => Some(Refusal::TenantRejected),
-                    _ => None,
-                };
-                self.finish(match refusal {
+                self.give_up(match refusal(fault) {
                     Some(refusal) => Finish::Refused { refusal, detail: detail.to_owned() },
                     None => Finish::Unreachable { detail: detail.to_owned() },
                 });
                 mono + QUIET_COMMIT
             }
         }
+    }
+}
+
+fn refusal(fault: &Fault) -> Option<Refusal> {
+    match fault {
+        Fault::Refused(refusal) => Some(*refusal),
+        Fault::AuditingOff => Some(Refusal::TenantRejected),
+        _ => None,
     }
 }

@@ -35,6 +35,10 @@ const PAGES_MAX: u32 = 10_000;
 const SWEEP_SHARE: f64 = 0.01;
 /// Failed listings are repeated after 2 s, 4 s, … up to a poll interval's order, so that a long fault costs little.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// After so many failures in a row the window is halved …
+const STUBBORN: u32 = 3;
+/// … down to this: an outage is the likelier cause, and short windows cost requests afterwards.
+const STUBBORN_TILE: Duration = Duration::from_secs(10 * 60);
 const PAGES_RETRY: Duration = Duration::from_millis(250);
 /// How much earlier a window ends after each refusal.
 const FUTURE_STEP: Duration = Duration::from_secs(60);
@@ -106,6 +110,8 @@ pub struct Lister {
     retry_at: Duration,
     failures: u32,
     stale: u32,
+    /// Failures of listings in a row: of the others, and of live ones.
+    stubborn: [u32; 2],
     refused: u32,
     per_minute: f64,
 }
@@ -140,6 +146,7 @@ impl Lister {
             retry_at: Duration::ZERO,
             failures: 0,
             stale: 0,
+            stubborn: [0; 2],
             refused: 0,
             per_minute: 1.0,
         }
@@ -318,7 +325,11 @@ impl Lister {
         self.stale = 0;
         self.refused = 0;
         self.per_minute = f64::from(per_minute);
-        self.tile = (self.tile * 2).min(TILE_MAX);
+        if listing.cut {
+            // Only a window of the tile's own length proves that the length is bearable.
+            self.tile = (self.tile * 2).min(TILE_MAX);
+        }
+        self.stubborn[usize::from(listing.purpose == Purpose::Live)] = 0;
         match listing.purpose {
             Purpose::Live => {
                 self.unlisted.remove(listing.from, to);
@@ -355,7 +366,12 @@ impl Lister {
                 halve = self.stale.is_multiple_of(2);
             }
             Broken::Window => self.refused += 1,
-            Broken::Passing => {}
+            // A time-out or a page that is too large may come from the window's length.
+            Broken::Passing => {
+                let stubborn = &mut self.stubborn[usize::from(listing.purpose == Purpose::Live)];
+                *stubborn += 1;
+                halve = stubborn.is_multiple_of(STUBBORN) && listing.to.since(listing.from) >= STUBBORN_TILE * 2;
+            }
         }
         // While halving helps, a broken chain of pages is asked for again soon; otherwise the wait doubles.
         if why == Broken::Pages && self.tile > TILE_MIN {
@@ -402,7 +418,8 @@ impl Lister {
                 at(soon);
             }
             for sweep in &self.sweeps {
-                at(if sweep.run.is_some() { soon } else { sweep.due });
+                // One that is due but waits for room or for the backlog is looked at again with them.
+                at(if sweep.run.is_some() { soon } else { sweep.due.max(soon) });
             }
         }
         wake.map(|w| w.max(self.retry_at).max(now + Duration::from_millis(1)))

@@ -7,10 +7,11 @@ use super::backoff::{Backoff, Jitter};
 /// Requests may bunch up by this much: long enough to use the rate despite a slow reply, short against the minute over
 /// which the service counts.
 const BURST: Duration = Duration::from_secs(1);
-/// The first pause after a throttled request that came without `Retry-After`; it doubles while throttling goes on.
-const PAUSE_FIRST: Duration = Duration::from_secs(5);
-/// The service counts by the minute, so a longer pause of our own choice gains nothing.
-const PAUSE_CAP: Duration = Duration::from_secs(60);
+/// The first pause after a throttled request that came without `Retry-After` (`activity-api.md` section 10.2: at least 30 s
+/// for all calls of the tenant); it doubles while throttling goes on.
+const PAUSE_FIRST: Duration = Duration::from_secs(30);
+/// The service counts by the minute, so a much longer pause of our own choice gains nothing.
+const PAUSE_CAP: Duration = Duration::from_secs(120);
 /// A rate below this share of the ceiling would take days to recover from; the pause protects the service meanwhile.
 const RATE_FLOOR_SHARE: f64 = 0.05;
 /// What remains of the rate that was just refused: the refusals of one minute teach the quota to a few per cent.

@@ -120,6 +120,15 @@ pub enum Input {
         /// Some of its entries.
         entries: Vec<BlobEntry>,
     },
+    /// An entry of a listing can't be read, again and again: whatever it names is not fetched.
+    EntryUnreadable {
+        /// What was listed.
+        window: Window,
+        /// The fingerprint of the entry, by which it is recognised in other listings.
+        print: u64,
+        /// What is wrong with it.
+        detail: String,
+    },
     /// A page has arrived whole.
     PageEnd {
         /// The listing.
@@ -297,8 +306,8 @@ pub enum Notice {
     },
     /// The clocks differ, so a stretch past retention is not called lost.
     ClockDisagrees {
-        /// Positive if the local clock is behind.
-        ms: i64,
+        /// Positive if the local clock is behind; `None` if the service does not tell its time.
+        ms: Option<i64>,
         /// The stretch.
         from: Time,
         /// Its end.

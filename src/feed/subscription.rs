@@ -78,6 +78,11 @@ impl Subscription {
         matches!(self.state, State::Asking | State::Starting | State::Saving)
     }
 
+    /// True while a start is under way.
+    pub fn is_starting(&self) -> bool {
+        self.state == State::Starting
+    }
+
     /// When a start was last asked for.
     pub fn last_start(&self) -> Option<Time> {
         self.last_start

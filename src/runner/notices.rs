@@ -229,11 +229,16 @@ impl Herald {
                 "the local clock differs from the service's by {} s: set it right (NTP). Collection goes on by the service's clock",
                 ms / 1000
             ),
-            Notice::ClockDisagrees { ms, from, to } => say!(
+            Notice::ClockDisagrees { ms: Some(ms), from, to } => say!(
                 error,
                 "clock_disagrees",
                 "{from} to {to} seems to lie before what the service keeps, but the clocks differ by {} s: nothing is given up until they agree; set the local clock",
                 ms / 1000
+            ),
+            Notice::ClockDisagrees { ms: None, from, to } => say!(
+                error,
+                "clock_disagrees",
+                "{from} to {to} seems to lie before what the service keeps, but only the local clock says so: the service's replies carry no Date header, maybe a proxy takes it away. Nothing is given up until they do"
             ),
             Notice::SubscriptionOff { standing, starts: true } => {
                 say!(

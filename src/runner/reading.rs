@@ -140,9 +140,12 @@ impl<'a> Reading<'a> {
         self.decoder.push(chunk, &mut |item| state.take(item));
     }
 
-    /// True if it holds so much that a part has to be handed over.
+    /// True if it holds so much that a part has to be handed over. After an oddity that is not believed yet nothing is: what
+    /// followed it was not held, so a part would claim what is not in it.
     pub(super) fn is_heavy(&self) -> bool {
-        self.state.held.bytes() > HOLD_MAX && !self.state.skipping && !self.state.refused
+        let state = &self.state;
+        let trusted = state.oddities == 0 || state.accepting;
+        state.held.bytes() > HOLD_MAX && trusted && !state.skipping && !state.refused
     }
 
     /// Hands over what is held and what may be claimed with it.

@@ -1,11 +1,13 @@
 //! Performs one request of the core: talks to the API, reads the body, and reports facts and pieces to the driver.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::hash::Hasher;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use siphasher::sip::SipHasher13;
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::clock::Clock;
 use super::reading::{End, Held, Reading};
@@ -20,6 +22,10 @@ use crate::wire::{Body, Transport};
 const ENTRIES_AT_ONCE: usize = 256;
 /// A page that holds an entry that can't be read is asked for again so often before it is taken as it is.
 const BAD_PAGES_MAX: u32 = 3;
+/// Windows whose bad pages are counted: a few are under way at a time. If it were ever more, counting begins anew.
+const BAD_WINDOWS_MAX: usize = 64;
+/// Entries told of one page that can't be read: beyond these the page as a whole is wrong.
+const BAD_ENTRIES_MAX: usize = 64;
 /// The largest blob that is read, in bytes after decompression. Real ones stay below a few megabytes; what exceeds this is
 /// a decompression bomb or an endless body, and becomes a gap.
 const BLOB_BYTES_MAX: u64 = 4 << 30;
@@ -46,7 +52,8 @@ pub(super) struct Session<T: Transport, C: Clock> {
     pub(super) budget: Arc<Semaphore>,
     /// Permits of this feed's own.
     pub(super) reserve: Arc<Semaphore>,
-    pub(super) bad_pages: AtomicU32,
+    /// How often listings from a moment on held an entry that can't be read.
+    pub(super) bad_pages: Mutex<BTreeMap<Time, u32>>,
 }
 
 /// What a request reports.
@@ -136,7 +143,7 @@ impl<T: Transport, C: Clock> Session<T, C> {
     ) -> Result<(Option<String>, Option<Time>), Broken> {
         let Asked { id, kind, window, .. } = *asked;
         let mut decoder = Decoder::new(RecordTypes::All);
-        let mut entries = Entries { good: Vec::new(), bad: None, fallback: window.from() };
+        let mut entries = Entries { good: Vec::new(), bad: Vec::new(), fallback: window.from() };
         let mut bytes = 0;
         while let Some(chunk) = page.body.chunk().await.map_err(|e| parts_of(api::body_failure(kind, e, page.date)))? {
             bytes += chunk.len() as u64;
@@ -162,17 +169,29 @@ impl<T: Transport, C: Clock> Session<T, C> {
         if !entries.good.is_empty() {
             fact(reports, Input::Entries { id, entries: entries.good }).await;
         }
-        match entries.bad {
-            Some(why) if self.bad_pages.fetch_add(1, Ordering::Relaxed) + 1 < BAD_PAGES_MAX => bad(why),
-            Some(why) => {
-                tracing::error!(event = "entry_unreadable", tenant = %self.tenant, why, "a listing entry can't be read, whatever it names is not fetched: please report this");
-                Ok((page.next, page.date))
+        if let Some((_, why)) = entries.bad.first() {
+            if self.count_bad_page(window) < BAD_PAGES_MAX {
+                return bad(why.clone());
             }
-            None => {
-                self.bad_pages.store(0, Ordering::Relaxed);
-                Ok((page.next, page.date))
+            for (print, detail) in entries.bad {
+                fact(reports, Input::EntryUnreadable { window, print, detail }).await;
             }
+        } else if page.next.is_none() {
+            // Not before the last page: an earlier one of the same listing may be the bad one.
+            self.bad_pages.lock().unwrap_or_else(PoisonError::into_inner).remove(&window.from());
         }
+        Ok((page.next, page.date))
+    }
+
+    /// How often a listing from the window's beginning on held an entry that can't be read, this time included.
+    fn count_bad_page(&self, window: Window) -> u32 {
+        let mut counts = self.bad_pages.lock().unwrap_or_else(PoisonError::into_inner);
+        if counts.len() >= BAD_WINDOWS_MAX {
+            counts.clear();
+        }
+        let count = counts.entry(window.from()).or_default();
+        *count += 1;
+        *count
     }
 
     pub(super) async fn fetch(self: Arc<Self>, order: FetchOrder, reports: Reports) {
@@ -184,18 +203,15 @@ impl<T: Transport, C: Clock> Session<T, C> {
         // The semaphores are never closed; if they were, the process would be ending.
         let Ok(_permit) = permit else { return };
         let key = order.entry.key();
-        let failed = match tokio::time::timeout(BLOB_TIME_MAX, self.read_blob(&order, &reports)).await {
-            Ok(Ok(())) => return,
-            Ok(Err(failed)) => failed,
-            Err(_) => Unread::from((Fault::Transient { retry_after: None }, "the blob did not end in time".to_owned(), None)),
-        };
+        let Err(failed) = self.read_blob(&order, &reports).await else { return };
         let Unread { fault, detail, date, print } = failed;
         fact(&reports, Input::BlobFailed { key, fault, detail, print, date }).await;
     }
 
     async fn read_blob(&self, order: &FetchOrder, reports: &Reports) -> Result<(), Unread> {
         let key = order.entry.key();
-        let mut content = self.client.blob(&order.entry.uri).await.map_err(parts_of)?;
+        let mut limit = TimeLimit(Instant::now() + BLOB_TIME_MAX);
+        let mut content = limit.keep(self.client.blob(&order.entry.uri)).await?.map_err(parts_of)?;
         let date = content.date;
         let context = Context {
             tenant: &self.tenant,
@@ -211,7 +227,7 @@ impl<T: Transport, C: Clock> Session<T, C> {
         // A blob's answer may name a further page, as a listing's does (`activity-api.md` section 12, row 5).
         for _ in 0..BLOB_PAGES_MAX {
             while let Some(chunk) =
-                content.body.chunk().await.map_err(|e| parts_of(api::body_failure(RequestKind::Blob, e, date)))?
+                limit.keep(content.body.chunk()).await?.map_err(|e| parts_of(api::body_failure(RequestKind::Blob, e, date)))?
             {
                 bytes += chunk.len() as u64;
                 if bytes > BLOB_BYTES_MAX {
@@ -220,14 +236,17 @@ impl<T: Transport, C: Clock> Session<T, C> {
                 reading.push(&chunk);
                 if reading.is_heavy() {
                     let (held, part) = reading.part();
-                    let size = held.bytes();
+                    let (size, waits_from) = (held.bytes(), Instant::now());
                     if !piece(reports, held, Input::BlobPart { part, bytes: size }).await {
                         return Ok(());
                     }
+                    limit.0 += waits_from.elapsed();
                 }
             }
             match content.next.take() {
-                Some(next) if reading.next_page() => content = self.client.blob(&next).await.map_err(parts_of)?,
+                Some(next) if reading.next_page() => {
+                    content = limit.keep(self.client.blob(&next)).await?.map_err(parts_of)?;
+                }
                 _ => break,
             }
         }
@@ -251,6 +270,17 @@ impl<T: Transport, C: Clock> Session<T, C> {
         };
         piece(reports, held, input).await;
         Ok(())
+    }
+}
+
+/// How long the service may take over one blob. The wait for a slow reader of ours does not count: a piece that was handed
+/// over is delivered, and a failure told besides would have it fetched and delivered again.
+struct TimeLimit(Instant);
+
+impl TimeLimit {
+    async fn keep<R>(&self, work: impl Future<Output = R>) -> Result<R, Broken> {
+        let late = |_| (Fault::Transient { retry_after: None }, "the blob did not end in time".to_owned(), None);
+        tokio::time::timeout_at(self.0, work).await.map_err(late)
     }
 }
 
@@ -288,7 +318,8 @@ struct Asked {
 
 struct Entries {
     good: Vec<BlobEntry>,
-    bad: Option<String>,
+    /// Those that can't be read: a fingerprint of the entry's bytes, and why.
+    bad: Vec<(u64, String)>,
     /// Stands in for a `contentCreated` that can't be read: the blob is fetched all the same.
     fallback: Time,
 }
@@ -298,10 +329,21 @@ impl Entries {
         match item {
             Item::Wanted { raw, .. } => match api::read_entry(raw, self.fallback) {
                 Ok(entry) => self.good.push(entry),
-                Err(error) => self.bad = Some(error.to_string()),
+                Err(error) => self.refuse(raw, error.to_string()),
             },
             Item::Filtered { .. } => {}
-            Item::Dead { index, reason, .. } => self.bad = Some(format!("entry {index} is no object: {}", reason.as_str())),
+            Item::Dead { index, reason, part: 0, raw, .. } => {
+                self.refuse(raw, format!("entry {index} is no object: {}", reason.as_str()));
+            }
+            Item::Dead { .. } => {}
+        }
+    }
+
+    fn refuse(&mut self, raw: &[u8], why: String) {
+        if self.bad.len() < BAD_ENTRIES_MAX {
+            let mut hasher = SipHasher13::new();
+            hasher.write(raw);
+            self.bad.push((hasher.finish(), why));
         }
     }
 }

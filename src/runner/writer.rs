@@ -12,9 +12,6 @@ use crate::domain::{Counts, Gap};
 use crate::sink::{Batch, Sink, SinkError};
 use crate::store::{Store, StoreError};
 
-/// Batches that may wait: one for each feed, beyond which feeds wait themselves.
-const WAITING_MAX: usize = 1_024;
-
 /// Why nothing can be written or committed any more. The process has to end: what was written since the last commit is
 /// delivered again at the next start.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -56,7 +53,8 @@ struct Job {
 /// Hands batches to the writer.
 #[derive(Debug, Clone)]
 pub struct Writer {
-    jobs: mpsc::SyncSender<Job>,
+    /// Each feed has at most one batch here, so their number bounds it.
+    jobs: mpsc::Sender<Job>,
 }
 
 impl Writer {
@@ -65,7 +63,7 @@ impl Writer {
     /// # Errors
     /// If the thread can't be started.
     pub fn spawn<S: Sink, T: Store>(mut sink: S, mut store: T) -> std::io::Result<(Self, JoinHandle<Result<(), StoreError>>)> {
-        let (jobs, queue) = mpsc::sync_channel::<Job>(WAITING_MAX);
+        let (jobs, queue) = mpsc::channel::<Job>();
         let thread = std::thread::Builder::new().name("writer".into()).spawn(move || {
             let mut broken: Option<WriteError> = None;
             for job in queue {
@@ -86,7 +84,7 @@ impl Writer {
     pub(super) fn send(&self, batch: Batch) -> oneshot::Receiver<Result<Written, WriteError>> {
         let (answer, result) = oneshot::channel();
         // If the writer has ended, the answer's sender is dropped with the job, which the receiver notices.
-        let _ = self.jobs.try_send(Job { batch, answer });
+        let _ = self.jobs.send(Job { batch, answer });
         result
     }
 }

@@ -176,7 +176,7 @@ fn runs_beside_a_poller_and_leaves_its_place_alone() {
     poller.until_lines(1);
     let run = host.backfill(&tenant).run().expect(0).says(&["a poller is working", "half"]);
     assert_same_ids(&run.lines(), &["a"]);
-    tenant.add_blob(NewBlob::new(now(), records([mail("b")])));
+    tenant.gets(records([mail("b")]));
     poller.until_lines(2);
     let mut lines = poller.stop().expect(0).lines();
     let mut again = host.poll(&tenant).start();

@@ -32,11 +32,11 @@ fn an_error_with_200_once() {
     let tenant = service()
         .content(6, hours_ago(5))
         .until(hours_ago(2))
-        .fault(Target::Blob, Fault::Wrong(Content::ErrorObject), When::Blobs { share: 0.2, times: Some(1) })
+        .fault(Target::Blob, Fault::Wrong(Content::ErrorObject), When::First(3))
         .serve();
     let run = Host::new().backfill(&tenant).run().expect(0);
     assert_same(&run.lines(), &tenant.lines());
-    assert!(tenant.ledger().faults.contains_key("error-object"));
+    assert_eq!(tenant.ledger().faults["error-object"], 3);
 }
 
 #[test]

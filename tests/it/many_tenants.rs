@@ -13,7 +13,7 @@ fn configured(host: &Host, tenants: &[&Tenant], more: &str) -> Program {
             "[[tenant]]\nname = \"tenant-{n}\"\ntenant_id = \"{id}\"\napi_url = \"{url}\"\nlogin_url = \"{url}\"\n\
              client_secret_file = \"secret-{n}\"\npoll_interval = \"1s\"\nlabels = {{ number = \"{n}\" }}\n"
         ));
-        host.write(&format!("secret-{n}"), format!("secret-{n}\n"));
+        host.write_secret(&format!("secret-{n}"), &format!("secret-{n}\n"));
     }
     let path = host.write("feed.toml", text);
     host.run("poll").args([std::path::Path::new("--config"), &path]).args([std::path::Path::new("--state-dir"), &host.state()])
@@ -49,7 +49,7 @@ fn one_that_is_refused_holds_up_no_other() {
     let mut poller = configured(&host, &[&good, &bad], "").start();
     poller.until_all_of(&good);
     poller.until_said("tenant-1");
-    good.add_blob(NewBlob::new(now(), records([mail("later")])));
+    good.gets(records([mail("later")]));
     poller.until_all_of(&good);
     let run = poller.stop().expect(0).says(&["refused", "Certificates & secrets"]);
     assert_same(&run.lines(), &good.lines());
@@ -71,9 +71,9 @@ fn one_that_stalls_or_throttles_holds_up_no_other() {
     let throttled = tenant(2).fault(Target::Api, pause, When::Always).serve();
     let broken = tenant(3).fault(Target::Api, Fault::Reset, When::Always).serve();
     let host = Host::new();
-    let mut poller = configured(&host, &[&stalled, &throttled, &broken, &good], "").start();
+    let mut poller = configured(&host, &[&good, &stalled, &throttled, &broken], "").start();
     poller.until_all_of(&good);
-    good.add_blob(NewBlob::new(now(), records([mail("later")])));
+    good.gets(records([mail("later")]));
     poller.until_all_of(&good);
     assert_same(&poller.stop().expect(0).lines(), &good.lines());
 }

@@ -12,7 +12,7 @@ fn a_first_start_brings_all_that_the_service_keeps_and_then_what_appears() {
     let host = Host::new();
     let mut poller = host.poll(&tenant).start();
     poller.until_all_of(&tenant);
-    tenant.add_blob(NewBlob::new(now(), records([mail("new"), noise("other"), air("newer")])));
+    tenant.gets(records([mail("new"), noise("other"), air("newer")]));
     poller.until_all_of(&tenant);
     let run =
         poller.stop().expect(0).says(&["first_start", "state directory is not persistent", &host.state().display().to_string()]);
@@ -26,7 +26,7 @@ fn a_restart_goes_on_without_repeating() {
     let mut first = host.poll(&tenant).start();
     first.until_all_of(&tenant);
     let mut lines = first.stop().expect(0).lines();
-    tenant.add_blob(NewBlob::new(now() - seconds(1), records([mail("new")])));
+    tenant.gets(records([mail("new")]));
     // The sweep over all of retention that follows a restart must find nothing but old friends.
     let listed = tenant.ledger().count("first_page");
     let mut second = host.poll(&tenant).start();
@@ -92,7 +92,7 @@ fn a_poisoned_blob_holds_up_nobody_and_its_readable_part_comes_once() {
     let host = Host::new();
     let mut poller = host.poll(&tenant).start();
     poller.until_said("gap_provisional");
-    tenant.add_blob(NewBlob::new(now(), records([mail("later")])));
+    tenant.gets(records([mail("later")]));
     poller.until("the later one arrives", |it| ids_of(&it.lines()).contains(&"later".to_owned()));
     poller.until_listed_again(&tenant, 2);
     let first = poller.stop().expect(0).says(&["unreadable", &id]);
@@ -110,7 +110,7 @@ fn once_ends_by_itself_and_keeps_its_place() {
     let host = Host::new();
     let first = host.poll_once(&tenant).run().expect(0);
     assert_same(&first.lines(), &tenant.lines());
-    tenant.add_blob(NewBlob::new(now() - seconds(1), records([mail("new")])));
+    tenant.gets(records([mail("new")]));
     let second = host.poll_once(&tenant).run().expect(0);
     assert_eq!(ids_of(&second.lines()), ["new"]);
     assert_eq!(host.poll_once(&tenant).run().expect(0).stdout, "");
@@ -190,7 +190,7 @@ fn a_second_poller_on_one_state_is_turned_away_and_the_first_goes_on() {
     let pid = first.pid().to_string();
     let second = host.poll(&tenant).run().expect(75).says(&[&pid]);
     assert_eq!(second.stdout, "");
-    tenant.add_blob(NewBlob::new(now(), records([mail("b")])));
+    tenant.gets(records([mail("b")]));
     first.until_lines(2);
     assert_same_ids(&first.stop().expect(0).lines(), &["a", "b"]);
 }
@@ -225,7 +225,8 @@ fn two_content_types_are_two_feeds() {
     let types = ["--content-type", "Audit.General", "--content-type", "Audit.Exchange"];
     let mut poller = host.poll(&tenant).args(types).start();
     poller.until_lines(2);
-    tenant.add_blob(NewBlob::new(now(), records([mail("later")])).content_type(ContentType::AuditExchange));
+    let later = NewBlob::new(now() - millis(1), records([mail("later")])).content_type(ContentType::AuditExchange);
+    tenant.add_blob(later);
     poller.until_lines(3);
     assert_same_ids(&poller.stop().expect(0).lines(), &["general", "exchange", "later"]);
     assert_eq!(host.poll_once(&tenant).args(types).run().expect(0).stdout, "");

@@ -8,7 +8,7 @@ fn a_missing_one_is_started_once_and_content_flows() {
     let host = Host::new();
     let mut poller = host.poll(&tenant).start();
     poller.until_said("subscription_started");
-    tenant.add_blob(NewBlob::new(now(), records([mail("a")])));
+    tenant.gets(records([mail("a")]));
     poller.until_lines(1);
     poller.stop().expect(0).says(&["subscription_off"]);
     let mut again = host.poll(&tenant).start();
@@ -45,7 +45,7 @@ fn one_that_an_administrator_disabled_is_started_again() {
     let host = Host::new();
     let mut poller = host.poll(&tenant).start();
     poller.until_said("subscription_started");
-    tenant.add_blob(NewBlob::new(now(), records([mail("a")])));
+    tenant.gets(records([mail("a")]));
     poller.until_lines(1);
     poller.stop().expect(0);
     assert_eq!(tenant.ledger().count("start"), 1);
@@ -60,7 +60,7 @@ fn one_that_vanishes_in_the_middle_is_started_again_and_the_time_between_is_a_ga
     poller.until_listed_again(&tenant, 1);
     tenant.service().remove_subscriptions(now());
     poller.until_said("subscription_started");
-    tenant.add_blob(NewBlob::new(now() + seconds(1), records([mail("b")])));
+    tenant.gets(records([mail("b")]));
     poller.until_lines(2);
     poller.stop().expect(0).says(&["gap: subscription_off"]);
     assert_eq!(tenant.ledger().count("start"), 1);

@@ -97,7 +97,7 @@ fn errors_of_the_server_pass() {
 #[test]
 fn errors_of_the_server_while_listing_pass() {
     let tenant = few().listings_fail(2, 503).serve();
-    survives(&tenant).says(&["list_failed"]);
+    survives(&tenant).says(&["request_failed"]);
 }
 
 #[test]

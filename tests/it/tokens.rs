@@ -8,7 +8,7 @@ fn short_lived_tokens_are_renewed_before_their_end() {
     let host = Host::new();
     let mut poller = host.poll(&tenant).start();
     for n in 0..6 {
-        tenant.add_blob(NewBlob::new(now() - seconds(1), records([mail(&format!("r{n}"))])));
+        tenant.gets(records([mail(&format!("r{n}"))]));
         poller.until_all_of(&tenant);
         std::thread::sleep(millis(400));
     }
@@ -75,10 +75,10 @@ fn a_token_endpoint_that_fails_in_the_middle_is_waited_for() {
     poller.until_lines(1);
     let fault = Fault::Status { status: 500, body: ErrorBody::Html, retry_after: None };
     tenant.add_fault(Target::Token, fault, When::First(3));
-    tenant.add_blob(NewBlob::new(now(), records([mail("b")])));
+    tenant.gets(records([mail("b")]));
     poller.until_lines(2);
     poller.until("the fault was met", |_| tenant.ledger().faults.get("error-html") == Some(&3));
-    tenant.add_blob(NewBlob::new(now(), records([mail("c")])));
+    tenant.gets(records([mail("c")]));
     poller.until_lines(3);
     assert_same_ids(&poller.stop().expect(0).lines(), &["a", "b", "c"]);
 }
@@ -88,16 +88,16 @@ fn a_secret_in_a_file_is_read_again_when_it_is_needed() {
     let tenant = service().client(CLIENT, "first-secret").tokens_live(seconds(1)).serve();
     let host = Host::new();
     // One trailing newline is an editor's, not the secret's.
-    let path = host.write("secret", "first-secret\n");
+    let path = host.write_secret("secret", "first-secret\n");
     let mut poller = host.poll(&tenant).args([std::path::Path::new("--client-secret-file"), &path]).start();
     poller.until_listed_again(&tenant, 1);
     tenant.service().set_client_secret(Some("second-secret"));
-    host.write("secret", "second-secret\n");
-    tenant.add_blob(NewBlob::new(now(), records([mail("a")])));
+    host.write_secret("secret", "second-secret\n");
+    tenant.gets(records([mail("a")]));
     poller.until_lines(1);
     let tokens = tenant.ledger().count("token");
     poller.until_asked(&tenant, "token", tokens + 1);
-    tenant.add_blob(NewBlob::new(now(), records([mail("b")])));
+    tenant.gets(records([mail("b")]));
     poller.until_lines(2);
     poller.stop().expect(0);
 }

@@ -35,6 +35,14 @@ impl Host {
         path
     }
 
+    /// Puts a secret there, which nobody else may read.
+    pub(crate) fn write_secret(&self, name: &str, secret: &str) -> PathBuf {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.write(name, secret);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    }
+
     /// The lines of a file; the last one may be torn.
     pub(crate) fn lines_in(&self, name: &str) -> Vec<String> {
         let text = std::fs::read_to_string(self.path(name)).unwrap_or_default();

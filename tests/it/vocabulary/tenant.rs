@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::LazyLock;
 
+use bytes::Bytes;
 use defender_feed::domain::ContentId;
 use defender_feed::simulator::Request;
+use defender_feed::simulator::content::NewBlob;
 use defender_feed::simulator::story::{Running, Story};
 use serde_json::value::RawValue;
 use tokio::runtime::Runtime;
@@ -55,6 +57,11 @@ impl Tenant {
     /// The tenant's id.
     pub(crate) fn id(&self) -> String {
         self.service().tenant().to_string()
+    }
+
+    /// A new blob appears.
+    pub(crate) fn gets(&self, body: impl Into<Bytes>) {
+        self.add_blob(NewBlob::new(self.clock().now(), body));
     }
 
     /// The ids of all wanted records that can be had now, in order, one for each time that it stands in a blob.
