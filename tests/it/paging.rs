@@ -129,7 +129,7 @@ fn a_blob_listed_from_its_very_second_is_not_taken_by_half() {
 
 #[test]
 fn links_to_another_host_are_not_followed_and_no_token_goes_there() {
-    let tenant = paged().fault(Target::Listing, Fault::ForeignUri, When::First(1)).serve();
+    let tenant = paged().fault(Target::Listing, Fault::ForeignUri, When::Always).serve();
     let host = Host::new();
     let mut poller = host.poll(&tenant).start();
     poller.until_said("outside the API's origin");

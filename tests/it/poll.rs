@@ -110,7 +110,7 @@ fn once_ends_by_itself_and_keeps_its_place() {
     let host = Host::new();
     let first = host.poll_once(&tenant).run().expect(0);
     assert_same(&first.lines(), &tenant.lines());
-    tenant.gets(records([mail("new")]));
+    tenant.has_got(records([mail("new")]));
     let second = host.poll_once(&tenant).run().expect(0);
     assert_eq!(ids_of(&second.lines()), ["new"]);
     assert_eq!(host.poll_once(&tenant).run().expect(0).stdout, "");
@@ -125,7 +125,7 @@ fn once_tells_gaps_by_its_exit_code_each_time_it_finds_one() {
         .fault(target, Fault::Expired, When::Always)
         .serve();
     let host = Host::new();
-    let first = host.poll_once(&tenant).run().expect(3).says(&["gap: expired"]);
+    let first = host.poll_once(&tenant).run().expect(3).says(&["reason=expired"]);
     assert_eq!(ids_of(&first.lines()), ["a"]);
     // A final gap is not asked for again.
     assert_eq!(host.poll_once(&tenant).run().expect(0).stdout, "");

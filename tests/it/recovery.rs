@@ -57,7 +57,7 @@ fn a_damaged_state_is_noticed_and_nothing_is_missing() {
     let tenant = service().content(10, hours_ago(5)).until(minutes_ago(2)).serve();
     let host = Host::new();
     let first = host.poll_once(&tenant).run().expect(0);
-    tenant.gets(records([mail("new")]));
+    tenant.has_got(records([mail("new")]));
     scribble(&host.state().join("sled.v1/db"));
     let second = host.poll_once(&tenant).run().expect(0).says(&["state_", "damage", "may come again"]);
     assert_nothing_missing(&[first.lines(), second.lines()].concat(), &tenant);
@@ -77,7 +77,7 @@ fn a_state_whose_files_are_all_garbage_is_no_loss() {
     let tenant = service().content(10, hours_ago(5)).until(minutes_ago(2)).serve();
     let host = Host::new();
     let first = host.poll_once(&tenant).run().expect(0);
-    tenant.gets(records([mail("new")]));
+    tenant.has_got(records([mail("new")]));
     let files = |dir: std::path::PathBuf| std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_file());
     for path in files(host.state().join("sled.v1")).chain(files(host.state())).filter(|path| !path.ends_with("lock")) {
         std::fs::write(path, b"garbage, garbage, garbage".repeat(1000)).unwrap();
@@ -91,7 +91,7 @@ fn a_cut_off_state_is_no_loss_either() {
     let tenant = service().content(10, hours_ago(5)).until(minutes_ago(2)).serve();
     let host = Host::new();
     let first = host.poll_once(&tenant).run().expect(0);
-    tenant.gets(records([mail("new")]));
+    tenant.has_got(records([mail("new")]));
     let db = host.state().join("sled.v1/db");
     let length = std::fs::metadata(&db).unwrap().len();
     std::fs::OpenOptions::new().write(true).open(&db).unwrap().set_len(length / 3).unwrap();
@@ -104,7 +104,7 @@ fn a_lost_state_starts_from_its_witness_and_says_so() {
     let tenant = service().content(10, hours_ago(5)).until(minutes_ago(2)).serve();
     let host = Host::new();
     let first = host.poll_once(&tenant).run().expect(0);
-    tenant.gets(records([mail("new")]));
+    tenant.has_got(records([mail("new")]));
     std::fs::remove_dir_all(host.state().join("sled.v1")).unwrap();
     let second = host.poll_once(&tenant).run().expect(0).says(&["state_vanished"]);
     assert_nothing_missing(&[first.lines(), second.lines()].concat(), &tenant);

@@ -62,7 +62,7 @@ fn one_that_vanishes_in_the_middle_is_started_again_and_the_time_between_is_a_ga
     poller.until_said("subscription_started");
     tenant.gets(records([mail("b")]));
     poller.until_lines(2);
-    poller.stop().expect(0).says(&["gap: subscription_off"]);
+    poller.stop().expect(0).says(&["\"reason\":\"subscription_off\""]);
     assert_eq!(tenant.ledger().count("start"), 1);
 }
 

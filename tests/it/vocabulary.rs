@@ -7,17 +7,17 @@ mod tenant;
 
 use std::time::{Duration, Instant};
 
-pub(crate) use defender_feed::domain::{ContentId, ContentType, RecordType, Time};
+pub(crate) use defender_feed::domain::{ContentId, ContentType, Time};
 pub(crate) use defender_feed::simulator::SimClock;
 pub(crate) use defender_feed::simulator::config::RetryAfter;
 pub(crate) use defender_feed::simulator::content::NewBlob;
 pub(crate) use defender_feed::simulator::faults::{Content, ErrorBody, Fault, Target, When};
 pub(crate) use defender_feed::simulator::story::{
-    Story, ahead, air, click, days_ago, file, hours_ago, mail, minutes_ago, noise, record, records, service,
+    Story, ahead, air, click, days_ago, hours_ago, mail, minutes_ago, noise, records, service,
 };
 
 pub(crate) use host::Host;
-pub(crate) use lines::{assert_same, assert_same_ids, counted, id_of, ids_of, members};
+pub(crate) use lines::{assert_same, assert_same_ids, counted, ids_of, members};
 pub(crate) use program::{Ended, Output, Program, Started, until_lines_in};
 pub(crate) use tenant::{CLIENT, Serve, Tenant, Wanted};
 

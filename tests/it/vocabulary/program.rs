@@ -29,6 +29,8 @@ pub(crate) enum Output {
     Truncated(PathBuf),
     /// To a disk that is full.
     Full,
+    /// To a pipe whose reader has gone already.
+    Gone,
 }
 
 /// A command that is about to be started.
@@ -97,6 +99,7 @@ impl Program {
                 pipe = Some(ours);
                 Stdio::from(theirs)
             }
+            Output::Gone => Stdio::from(std::io::pipe().unwrap().1),
             Output::Appended(path) => OpenOptions::new().append(true).create(true).open(path).unwrap().into(),
             Output::Truncated(path) => File::create(path).unwrap().into(),
             Output::Full => OpenOptions::new().write(true).open("/dev/full").unwrap().into(),
@@ -393,6 +396,11 @@ impl Ended {
             assert!(!self.stderr.contains(text), "it said {text:?}:\n{}", self.stderr);
         }
         self
+    }
+
+    /// Its exit code, if it ended by itself.
+    pub(crate) fn code(&self) -> Option<i32> {
+        self.status.code()
     }
 
     /// The signal that ended it.

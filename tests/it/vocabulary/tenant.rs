@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use bytes::Bytes;
 use defender_feed::domain::ContentId;
@@ -62,6 +63,12 @@ impl Tenant {
     /// A new blob appears.
     pub(crate) fn gets(&self, body: impl Into<Bytes>) {
         self.add_blob(NewBlob::new(self.clock().now(), body));
+    }
+
+    /// A blob has appeared a moment ago, so that a run that lists up to the service's now (its `Date` counts in seconds) must
+    /// have it.
+    pub(crate) fn has_got(&self, body: impl Into<Bytes>) {
+        self.add_blob(NewBlob::new(self.clock().now() - Duration::from_secs(2), body));
     }
 
     /// The ids of all wanted records that can be had now, in order, one for each time that it stands in a blob.
