@@ -13,7 +13,7 @@
 pub mod air;
 pub mod alert;
 pub mod code;
-pub mod common;
+pub mod common_schema;
 pub mod entity;
 pub mod field;
 pub mod fields;
@@ -36,7 +36,7 @@ mod mutation;
 use crate::domain::RecordType;
 use air::Investigation;
 use code::Code;
-use common::Common;
+use common_schema::Common;
 use field::{Field, Form, Model};
 use fields::{Joined, Untyped};
 use file::FileDetection;
