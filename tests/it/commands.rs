@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::vocabulary::*;
+use defender_feed::simulator::story::file;
 
 /// A command for a tenant.
 fn ask(host: &Host, command: &str, tenant: &Tenant) -> Program {
