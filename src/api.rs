@@ -251,9 +251,11 @@ impl<T: Transport> Client<T> {
     /// replaced since by another one, or was taken before and is no more. It is dropped.
     fn deserves_newer_token(&self, refusal: &Refused, token: &Arc<Token>, patience: &mut Patience) -> bool {
         let lacks_permission = refusal.failure.fault == Fault::Refused(Refusal::MissingPermission);
+        // One refusal without a reason says little even about a new token: a single host behind the address may not know it yet.
+        let first = patience.newer_tokens == NEWER_TOKENS;
         let outdated = !token.is_younger_than(patience.begun)
             || self.tokens.is_superseded(token)
-            || (token.was_accepted() && !lacks_permission);
+            || ((first || token.was_accepted()) && !lacks_permission);
         if !refusal.blames_token || !outdated || patience.newer_tokens == 0 {
             return false;
         }

@@ -121,7 +121,11 @@ impl Feed {
     /// A feed that goes on from what was committed.
     pub fn new(settings: FeedSettings, memory: Memory, now: Now) -> Self {
         let mut jitter = Jitter::new(settings.seed);
-        let persistence = if settings.plan.is_one_shot() { Persistence::one_shot() } else { Persistence::poller() };
+        let persistence = match settings.plan {
+            Plan::Follow { .. } => Persistence::poller(),
+            Plan::Once => Persistence::once(),
+            Plan::Range { .. } => Persistence::one_shot(),
+        };
         let mut actions = VecDeque::new();
         let (mut done, mut parts) = (memory.done, memory.parts);
         if let Some(before) = memory.filter.filter(|f| *f != settings.filter) {

@@ -17,6 +17,7 @@
 //! | `witness.json` | generation, floor, begin and filter of each feed, written now and then; see `store/witness.rs` |
 //! | `salvage/`, `replaced/` | a copy of the tree while it is made or put in place; see `store/copy.rs` |
 //! | `aside/` | unfinished sled files that were moved out of the way; nothing needs them |
+//! | `inspected/` | a copy of `sled.v1/` while somebody looks at it; nothing needs it |
 //! | `damaged-<UTC time>/` | a `sled.v1` that could not be trusted; evidence, never touched again and never deleted |
 //! | `dead-letter/` | belongs to the sink |
 //! | `jobs/<job>/` | the same layout once more for a backfill |

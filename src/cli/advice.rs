@@ -64,7 +64,7 @@ pub(super) fn next_step(failure: &Failure, tenant: &TenantSettings) -> String {
             format!("{when}; if it stays so, find out which other collectors use up this tenant's quota")
         }
         Fault::WindowRefused => "check this host's clock".to_owned(),
-        Fault::Transient { .. } if failure.status.is_none() => "mend that and try again".to_owned(),
+        Fault::Transient { .. } if failure.status.is_none() => "try again; if it stays so, check the network and any proxy on the way".to_owned(),
         Fault::Transient { .. } => {
             "try again in some minutes; if it stays so, check whether a proxy answers in the service's place, and Microsoft's service health"
                 .to_owned()

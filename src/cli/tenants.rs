@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
@@ -18,6 +18,8 @@ pub(super) const TENANT_TIME: Duration = Duration::from_secs(60);
 const TENANTS_AT_ONCE: usize = 16;
 /// Pauses before a question is asked again whose answer was a passing fault.
 const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
+/// Who has waited for this long for one answer would rather know than have it asked for again.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// The longest pause that a person is kept waiting for.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
@@ -82,7 +84,7 @@ pub(super) async fn patiently<V, F: Future<Output = Result<V, Failure>>>(ask: im
 }
 
 async fn with_pauses<V, F: Future<Output = Result<V, Failure>>>(pauses: &[Duration], ask: impl Fn() -> F) -> Result<V, Failure> {
-    let mut pauses = pauses.iter();
+    let (mut pauses, began) = (pauses.iter(), Instant::now());
     loop {
         let answer = ask().await;
         let (Err(failure), Some(pause)) = (&answer, pauses.next()) else { return answer };
@@ -92,7 +94,7 @@ async fn with_pauses<V, F: Future<Output = Result<V, Failure>>>(pauses: &[Durati
             _ => return answer,
         };
         // Who is told to wait for longer hears so, and nothing is sent meanwhile.
-        if wait > PAUSE_MAX {
+        if wait > PAUSE_MAX || began.elapsed() > PATIENCE {
             return answer;
         }
         tokio::time::sleep(wait).await;

@@ -13,6 +13,8 @@ const LIVE_RESERVE: usize = 1_024;
 /// Blobs with a provisional gap that are asked for again and again; beyond this the gap stays, and the sweeps find the blob.
 const POISON_MAX: usize = 4_096;
 
+/// How long the service keeps a blob if it does not say (`activity-api.md` section 8).
+const RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
 /// A doubtful reply is believed at the earliest after so many attempts, and only if it is the same as the one before.
 const CONFIRM_AFTER: u32 = 3;
 
@@ -25,7 +27,8 @@ pub struct Persistence {
     pub unreadable_after: u32,
     /// Attempts after which a blob that the service does not know is a gap.
     pub not_found_after: u32,
-    /// True if an unreadable blob's gap is provisional and the blob is asked for until the service says that it is gone.
+    /// True if the gap of a blob that can't be had is provisional, and the blob is asked for until the service says that it
+    /// has expired: this run goes on long enough, or another one takes it up.
     pub provisional: bool,
 }
 
@@ -38,6 +41,11 @@ impl Persistence {
             not_found_after: 6,
             provisional: true,
         }
+    }
+
+    /// `--once`: ten attempts within four minutes, as the command's help states; the next run asks again.
+    pub fn once() -> Self {
+        Self { provisional: true, ..Self::one_shot() }
     }
 
     /// One shot: ten attempts within four minutes, as the command's help states.
@@ -162,7 +170,7 @@ impl Blobs {
             if self.done.contains(key) || self.all.contains_key(&key) || self.poisoned >= POISON_MAX {
                 continue;
             }
-            let at = now + jitter.stretch(self.persistence.backoff.delay(3));
+            let at = now + jitter.stretch(self.persistence.backoff.delay(1));
             self.balance.listed += 1;
             self.balance.gaps += 1;
             self.poisoned += 1;
@@ -324,7 +332,11 @@ impl Blobs {
             Fault::Throttled { .. } => None,
             Fault::Expired => Some((GapReason::Expired, false)),
             Fault::TooLarge => Some((GapReason::TooLarge, false)),
-            Fault::NotFound if blob.attempts >= persistence.not_found_after => Some((GapReason::NotFound, false)),
+            // Until it must have expired, a host that does not know it may be the odd one out.
+            Fault::NotFound if blob.attempts >= persistence.not_found_after => {
+                let expires = blob.entry.expires.unwrap_or(blob.entry.created + RETENTION);
+                Some((GapReason::NotFound, persistence.provisional && server < expires))
+            }
             Fault::NotFound => None,
             _ if blob.attempts >= persistence.unreadable_after => Some((GapReason::Unreadable, persistence.provisional)),
             _ => None,

@@ -28,6 +28,8 @@ pub struct ServerClock {
     doubtful: Option<(Time, Duration, u32)>,
     /// The service has told its time at least once.
     dated: bool,
+    /// How many replies in a row have told about the same time.
+    agreeing: u32,
 }
 
 impl ServerClock {
@@ -41,14 +43,17 @@ impl ServerClock {
         let carried = |(at, told): (Time, Duration)| at + now.mono.saturating_sub(told);
         if self.sample.is_none_or(|known| are_close(carried(known), date)) {
             (self.sample, self.doubtful) = (Some((date, now.mono)), None);
+            self.agreeing += 1;
             return;
         }
+        self.agreeing = 0;
         let told_before = match self.doubtful {
             Some((at, told, times)) if are_close(carried((at, told)), date) => times,
             _ => 0,
         };
         if told_before + 1 >= CONFIRMED_BY {
             (self.sample, self.doubtful) = (Some((date, now.mono)), None);
+            self.agreeing = CONFIRMED_BY;
         } else {
             self.doubtful = Some((date, now.mono, told_before + 1));
         }
@@ -57,6 +62,17 @@ impl ServerClock {
     /// A service that answers without ever telling its time: the local clock has to do.
     pub fn assume(&mut self, now: Now) {
         self.sample.get_or_insert((now.wall, now.mono));
+    }
+
+    /// True if the beginning of a feed may be settled by it: the local clock says the same, or several replies do. One
+    /// reply of one host whose clock is ahead would leave out what it can't put right later.
+    pub fn is_trusted(&self, now: Now) -> bool {
+        self.sample.is_some() && (!self.dated || self.agrees(now) || self.agreeing >= CONFIRMED_BY)
+    }
+
+    /// True if a reply has told the time, but more have to confirm it.
+    pub fn wants_witnesses(&self, now: Now) -> bool {
+        self.sample.is_some() && !self.is_trusted(now)
     }
 
     /// The service's time, once a reply has told it.

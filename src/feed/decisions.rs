@@ -78,7 +78,7 @@ impl Feed {
             return false;
         }
         let server = self.server(now);
-        if !self.settled && self.clock.now(now).is_some() {
+        if !self.settled && self.clock.is_trusted(now) {
             self.settle(server);
         }
         if self.settled && self.subscription.is_enabled() && self.lister.is_none() {

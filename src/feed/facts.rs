@@ -10,12 +10,19 @@ use super::subscription::Standing;
 use super::{Feed, LISTING_ATTEMPTS_MAX, Now, QUIET_COMMIT, STARTS_MAX, UNREADABLE_ENTRIES_MAX};
 use crate::domain::{BlobEntry, BlobKey, Counts, Fault, Gap, GapId, GapReason, Part, Refusal, Time, Window};
 
+/// Where the clocks differ, the subscriptions are listed again after this, to hear the service's time from others of its hosts.
+const WITNESS_AFTER: Duration = Duration::from_millis(300);
+
 impl Feed {
     pub(super) fn subscription_told(&mut self, now: Now, standing: Standing, date: Option<Time>) {
         self.observe(now, date);
         self.success(now);
         let server = self.server(now);
         let person = self.subscription.told(standing, now.mono, server);
+        if self.clock.wants_witnesses(now) {
+            self.subscription.check_at(now.mono + WITNESS_AFTER);
+            return;
+        }
         if standing == Standing::Enabled {
             return;
         }
@@ -251,6 +258,9 @@ impl Feed {
         match fault {
             Fault::Throttled { retry_after } => {
                 let until = self.pace.throttled(mono, sent, *retry_after, &mut self.jitter);
+                if self.settings.plan.is_one_shot() && self.health.is_throttled_for_good(mono) {
+                    self.give_up(Finish::Unreachable { detail: detail.to_owned() });
+                }
                 self.notice(Notice::Throttled { pause: until - mono, per_minute: self.pace.per_minute() });
                 return until;
             }

@@ -19,6 +19,8 @@ const FIRST_CONTACT: Duration = Duration::from_secs(30);
 const FIRST_CONTACT_HOLD: Duration = Duration::from_secs(5);
 /// A one-shot command that reached the service before waits this long for it to come back.
 const OUTAGE: Duration = Duration::from_secs(10 * 60);
+/// … and this long for throttling to end: the service counts by the minute, but may ask for a longer pause.
+const THROTTLED: Duration = Duration::from_secs(60 * 60);
 /// Alarms about the same thing come at most this often.
 const ALARM_EVERY: Duration = Duration::from_secs(300);
 
@@ -113,6 +115,11 @@ impl Health {
     /// True if nothing has succeeded for several requests: the service is in trouble, not a single reply.
     pub(super) fn is_in_trouble(&self) -> bool {
         self.streak >= STREAK
+    }
+
+    /// True if a one-shot command has got nothing but refusals for its rate for so long that it should end.
+    pub(super) fn is_throttled_for_good(&self, now: Duration) -> bool {
+        now.saturating_sub(self.last_success) > THROTTLED
     }
 
     pub(super) fn is_blocked(&self, now: Duration) -> bool {

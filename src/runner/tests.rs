@@ -39,7 +39,11 @@ struct Chunks(VecDeque<Bytes>);
 
 impl Body for Chunks {
     async fn chunk(&mut self) -> Result<Option<Bytes>, WireError> {
-        let chunk = self.0.pop_front();
+        let mut chunk = self.0.pop_front();
+        if chunk.as_deref() == Some(b"later") {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            chunk = self.0.pop_front();
+        }
         assert!(chunk.as_deref() != Some(b"panic"), "made up");
         Ok(chunk)
     }
@@ -112,8 +116,10 @@ fn wanted(id: &str, size: usize) -> String {
 #[tokio::test(start_paused = true)]
 async fn the_wait_for_a_slow_reader_is_no_failure_of_the_blob() {
     let large = Bytes::from(format!("[{}", wanted("a", 2 << 20)));
-    let session =
-        session(move |_| Paper { chunks: vec![large.clone(), Bytes::from(format!(",{}]", wanted("b", 10)))], next: None });
+    let session = session(move |_| Paper {
+        chunks: vec![large.clone(), Bytes::from("later"), Bytes::from(format!(",{}]", wanted("b", 10)))],
+        next: None,
+    });
     let (reports, mut inbox) = mpsc::channel(4);
     let task = tokio::spawn(session.fetch(order("blob"), reports));
     let mut said = Vec::new();

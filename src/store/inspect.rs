@@ -1,24 +1,29 @@
 //! What is stored, for people and for scripts: `state show` and `state gaps`. The field names are a documented interface.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, DirBuilder};
+use std::io;
 use std::ops::ControlFlow;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::commit::HOUR_MS;
-use super::copy::TREE;
+use super::copy::{SALVAGE, TREE};
 use super::edit::{Values, payload, unreadable};
 use super::key::{Keys, Name, parse};
 use super::lock::Lock;
-use super::open;
 use super::record::{Root, Tally, decode_chunk, decode_gap, decode_part};
 use super::scan::Scan;
 use super::witness::{self, Found};
 use super::{Engine, EpochReason, StoreError};
+use super::{open, snapshot};
 use crate::domain::{Counts, FeedId, Gap, GapReason, Time};
 use crate::sink::OutputMark;
+
+/// Where the tree is copied to while it is looked at.
+const INSPECTED: &str = "inspected";
 
 /// A state directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -163,8 +168,8 @@ pub struct GapView {
     pub detail: String,
 }
 
-/// Reads a state directory that no other process uses. Moves and repairs nothing; where there is no state, there are no
-/// feeds.
+/// Reads a state directory that no other process uses. Moves and repairs nothing: it looks at a copy, which needs as much room
+/// as the store has; where there is no state, there are no feeds.
 ///
 /// # Errors
 /// [`StoreError::Locked`] if a poller runs, and the errors of [`super::SledStore::open`].
@@ -175,7 +180,7 @@ pub fn inspect(state_dir: &Path) -> Result<Inspection, StoreError> {
     })
 }
 
-/// Lends out the tree of a state directory while nobody else has it, with what a scan has to say against it; no tree if
+/// Lends out a copy of the tree of a state directory while nobody else has it, with what a scan has to say against it; no tree if
 /// there is none or it can't be read.
 pub(super) fn with_tree<T>(
     state_dir: &Path,
@@ -187,10 +192,12 @@ pub(super) fn with_tree<T>(
     }
     open::refuse_newer(state_dir)?;
     let lock = Lock::take(state_dir, false)?;
-    if !tree.is_dir() {
+    // A kill in the middle of putting a copy in place leaves it there, and the next open takes it.
+    let Some(tree) = [tree, state_dir.join(SALVAGE)].into_iter().find(|tree| tree.is_dir()) else {
         return look(None, Vec::new());
-    }
-    let looked = match Engine::open(&tree, state_dir) {
+    };
+    let copy = Copied::of(&tree, state_dir).map_err(|e| StoreError::of_io(state_dir, "copying the store to look at it", &e))?;
+    let looked = match Engine::open(&copy.tree(), state_dir) {
         Ok(engine) => {
             let scan = Scan::of(&engine)?;
             if scan.complete && scan.feeds.values().all(|feed| feed.intact) {
@@ -202,8 +209,53 @@ pub(super) fn with_tree<T>(
         Err(StoreError::Damaged { detail }) => look(None, vec![detail]),
         Err(other) => Err(other),
     };
+    drop(copy);
     drop(lock);
     looked
+}
+
+/// A copy of the tree that goes when it is dropped. To open is to write, in sled: it finishes what a crash left, and on
+/// damaged files it destroys the very evidence that is being looked for.
+struct Copied(PathBuf);
+
+impl Copied {
+    fn of(tree: &Path, state_dir: &Path) -> io::Result<Self> {
+        let copied = Self(state_dir.join(INSPECTED));
+        // Left by an inspection that was killed; the lock is held.
+        copied.remove();
+        DirBuilder::new().mode(0o700).create(&copied.0)?;
+        copy_directory(tree, &copied.tree())?;
+        snapshot::set_aside_unfinished(&copied.tree(), &copied.0.join(open::ASIDE))?;
+        Ok(copied)
+    }
+
+    fn tree(&self) -> PathBuf {
+        self.0.join(TREE)
+    }
+
+    fn remove(&self) {
+        fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+impl Drop for Copied {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
+fn copy_directory(from: &Path, to: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_directory(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }
 
 /// As [`inspect`], of an open tree.

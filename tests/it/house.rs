@@ -29,7 +29,7 @@ fn files(below: &str) -> Vec<String> {
     files
 }
 
-fn from_top(path: &PathBuf) -> String {
+fn from_top(path: &std::path::Path) -> String {
     path.strip_prefix(top()).unwrap().to_str().unwrap().to_owned()
 }
 

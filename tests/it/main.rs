@@ -13,6 +13,7 @@ mod backfill;
 mod bodies;
 mod cli;
 mod clocks;
+mod commands;
 mod config;
 mod days;
 mod demo;

@@ -55,15 +55,19 @@ pub(super) async fn reach<T: Transport>(
     clock: &mut Clock,
     findings: &mut Findings,
 ) -> Option<Reached> {
-    let host = url.host_str().unwrap_or_default().to_owned();
-    let local = matches!(host.as_str(), "localhost" | "127.0.0.1" | "[::1]");
+    let local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let host = format!("{}{port}", url.host_str().unwrap_or_default());
     let proxy = if local { None } else { PROXY_VARIABLES.into_iter().find(|name| is_set(name)) };
     let through = proxy.map(|name| format!(", by the proxy of {name}")).unwrap_or_default();
     let began = Instant::now();
     let mut reply = match transport.send(Request { method: Method::Get, url, bearer: None, form: None }).await {
         Ok(reply) => reply,
         Err(error) => {
-            let next = advice(error.kind, &host, proxy);
+            let next = match error.kind {
+                WireErrorKind::Connect if local => format!("check what should answer at {host}"),
+                kind => advice(kind, &host, proxy),
+            };
             if !is_final(error.kind) {
                 findings.warn(check, format!("{host}: {error}{through}"), next);
                 return Some(Reached { tenant_unknown: false });
@@ -98,10 +102,10 @@ fn is_final(kind: WireErrorKind) -> bool {
 fn advice(kind: WireErrorKind, host: &str, proxy: Option<&str>) -> String {
     match (kind.advice(), proxy) {
         (Some(_), Some(name)) if kind == WireErrorKind::Proxy => {
-            format!("check {name} and NO_PROXY, and that the proxy lets this host reach {host}:443")
+            format!("check {name} and NO_PROXY, and that the proxy lets this host reach {host}")
         }
         (Some(advice), _) => advice.to_owned(),
-        (None, Some(name)) => format!("check that the proxy of {name} lets this host reach {host}:443"),
+        (None, Some(name)) => format!("check that the proxy of {name} lets this host reach {host}"),
         (None, None) => format!("check that a firewall lets this host reach {host}, and whether a proxy is needed (HTTPS_PROXY)"),
     }
 }

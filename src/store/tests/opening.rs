@@ -115,6 +115,26 @@ fn an_unfinished_or_missing_conf_costs_nothing() {
 }
 
 #[test]
+fn looking_changes_nothing_not_even_what_is_broken() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path());
+    let db = dir.path().join(TREE).join("db");
+    let broken: Vec<u8> = fs::read(&db).unwrap().iter().map(|byte| byte ^ 0x5a).collect();
+    fs::write(&db, broken).unwrap();
+    fs::write(dir.path().join(TREE).join("snap.00000000FFFFFFFF.generating"), "cut").unwrap();
+    let files = || {
+        let mut files: Vec<_> =
+            fs::read_dir(dir.path()).unwrap().chain(fs::read_dir(dir.path().join(TREE)).unwrap()).flatten().collect();
+        files.sort_by_key(fs::DirEntry::path);
+        files.into_iter().map(|file| (file.path(), fs::read(file.path()).unwrap_or_default())).collect::<Vec<_>>()
+    };
+    let before = files();
+    assert!(!verify(dir.path()).unwrap().ok);
+    inspect(dir.path()).unwrap();
+    assert!(before == files());
+}
+
+#[test]
 fn a_state_that_vanished_starts_from_its_witness() {
     let dir = tempfile::tempdir().unwrap();
     filled(dir.path());
