@@ -17,6 +17,7 @@ mod commands;
 mod config;
 mod days;
 mod demo;
+mod dependencies;
 mod house;
 mod many_tenants;
 mod output;
