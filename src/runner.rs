@@ -124,7 +124,7 @@ pub struct Totals {
     pub lines: u64,
     /// Dead letters kept.
     pub dead_letters: u64,
-    /// Gaps that stand, by name: the first [`GAPS_KEPT`] of them.
+    /// Gaps that stand, by name: the first `GAPS_KEPT` of them.
     pub gaps: BTreeMap<GapId, Gap>,
     /// Gaps beyond those.
     pub gaps_more: u64,

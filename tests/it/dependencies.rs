@@ -218,7 +218,7 @@ fn each_broken_rule_is_found() {
         ),
     ];
     for (package, why) in broken {
-        let found = violations(&[&fine[..], &[package.clone()]].concat(), &rules());
+        let found = violations(&[&fine[..], std::slice::from_ref(&package)].concat(), &rules());
         assert!(found.len() == 1 && found[0].contains(why), "{package:?}: {found:?}");
     }
     let found = violations(&fine[..1], &rules());

@@ -6,7 +6,7 @@ mod rules;
 mod source;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rules::violations;
 use source::Source;
