@@ -39,7 +39,7 @@ const BLOBS_RESERVED: usize = 2;
 /// After a signal, fetches in hand may take this long before they are dropped.
 const STOP_FETCHES: Duration = Duration::from_millis(2_500);
 /// After a signal, the last commit may take until here; then the process ends as it is (a reader that stalls).
-const STOP_LAST: Duration = Duration::from_millis(4_500);
+const STOP_LAST: Duration = Duration::from_millis(4_000);
 /// Gaps kept for the closing summary. All are in the store; a poller runs for months and must not collect them.
 const GAPS_KEPT: usize = 1_000;
 /// Reports that may wait for the driver.

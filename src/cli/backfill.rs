@@ -1,5 +1,8 @@
 //! `backfill`: one range of time, once.
 
+use std::time::Duration;
+
+use chrono::Utc;
 use tokio::sync::watch;
 
 use super::collect::{Collected, Collection, collect, jobs, transport};
@@ -71,6 +74,10 @@ fn moment(when: When) -> Moment {
 /// Runs it.
 pub fn run(args: &BackfillArgs, context: &Context) -> Exit {
     let (settings, console) = (&context.settings, &context.console);
+    if let Some(why) = impossible(args.since, args.until, Time::from(Utc::now())) {
+        console.error(&why);
+        return Exit::Usage;
+    }
     let output = match open_stdout(context) {
         Ok(output) => output,
         Err(exit) => return exit,
@@ -98,7 +105,7 @@ pub fn run(args: &BackfillArgs, context: &Context) -> Exit {
     if beside {
         console.report("a poller is working on this state directory: taking half of the request rate");
     }
-    let plan = Plan::Range { from: moment(args.since), to: args.until.map_or(Moment::Ago(std::time::Duration::ZERO), moment) };
+    let plan = Plan::Range { from: moment(args.since), to: args.until.map_or(Moment::Ago(Duration::ZERO), moment) };
     let transport = match transport() {
         Ok(transport) => transport,
         Err(error) => return failed(&error, Exit::Failed),
@@ -131,6 +138,20 @@ fn request(args: &BackfillArgs, settings: &Settings) -> Request {
         feeds: feeds.collect(),
         format: (settings.format.to_string(), settings.envelope),
     }
+}
+
+/// Why a range can't hold anything. The local clock may be a day off before a beginning counts as the future's.
+fn impossible(since: When, until: Option<When>, now: Time) -> Option<String> {
+    let empty = match (since, until) {
+        (When::Ago(since), Some(When::Ago(until))) => until >= since,
+        (When::At(since), Some(When::At(until))) => until <= since,
+        _ => false,
+    };
+    if empty {
+        return Some(format!("--since {since} is not before --until {}: nothing lies between", until?));
+    }
+    let ahead = matches!(since, When::At(since) if since > now + Duration::from_secs(24 * 3600));
+    ahead.then(|| format!("--since {since} lies in the future"))
 }
 
 /// As it is typed, so that a person can type it again.
@@ -190,7 +211,7 @@ fn summary(collected: &Collected, settings: &Settings, job: &Job) -> String {
         lines.push(format!("{name} {}", feed.content_type));
         // The range is settled by the service's clock at first contact.
         lines.push(if status.end == Time::MAX {
-            "  the service was not reached".to_owned()
+            "  nothing could be listed".to_owned()
         } else {
             format!("  content that became available from {} to {}", status.begin, status.end)
         });
@@ -246,4 +267,18 @@ fn reasons(gaps: impl Iterator<Item = GapReason>) -> String {
     }
     let parts: Vec<_> = counts.into_iter().map(|(reason, n)| format!("{n} {reason}")).collect();
     format!(" ({})", parts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_that_can_not_hold_anything_is_a_usage_error() {
+        let now = Time(1_780_000_000_000);
+        let when = |text: &str| text.parse::<When>().unwrap();
+        let refused = |since, until: Option<&str>| impossible(when(since), until.map(when), now).is_some();
+        assert!(refused("2h", Some("3h")) && refused("2026-03-02", Some("2026-03-01")) && refused("2099-01-01", None));
+        assert!(!refused("3h", Some("2h")) && !refused("2026-03-01", Some("2026-03-02")) && !refused("7d", Some("1h")));
+    }
 }

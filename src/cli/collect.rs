@@ -310,6 +310,9 @@ fn exit_of(end: &RunEnd, signal: Option<Exit>, one_shot: bool, on_close: Option<
 }
 
 fn refused(who: &str, refusal: Refusal, detail: &str) -> String {
+    if refusal == Refusal::SecretUnavailable {
+        return format!("{who}: {}. {}", detail.trim_end_matches(['.', ' ']), refusal.advice());
+    }
     let detail = detail.trim_end_matches(['.', ' ']);
     format!("{who}: Microsoft refuses: {detail}. {}. `defender-feed check` looks closer", refusal.advice())
 }

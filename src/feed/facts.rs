@@ -168,8 +168,14 @@ impl Feed {
             Fault::WindowRefused => Broken::Window,
             _ => Broken::Passing,
         };
-        let halved = self.lister.as_mut().and_then(|l| l.broken(id, why, now.mono, &mut self.jitter));
-        self.pages.retain(|(listing, _)| *listing != id);
+        let again = self.lister.as_mut().filter(|_| why == Broken::Passing).and_then(|l| l.retry_page(id));
+        let mut halved = None;
+        if let Some(url) = again {
+            self.pages.push_back((id, url));
+        } else {
+            halved = self.lister.as_mut().and_then(|l| l.broken(id, why, now.mono, &mut self.jitter));
+            self.pages.retain(|(listing, _)| *listing != id);
+        }
         match fault {
             Fault::StalePage | Fault::WindowRefused => self.notice(Notice::ListingBroken { detail, halved }),
             // These have words of their own.

@@ -71,14 +71,13 @@ impl Health {
     }
 
     pub(super) fn failed(&mut self, fault: &Fault, now: Duration, jitter: &mut Jitter) -> Setback {
+        let patience = if self.worked { OUTAGE } else { FIRST_CONTACT };
+        let is_over = self.one_shot && now.saturating_sub(self.last_success) > patience;
         match fault {
             Fault::Refused(_) | Fault::AuditingOff => self.refused(now),
+            _ if is_over => Setback::GiveUp,
             Fault::Transient { retry_after } => {
                 self.streak += 1;
-                let patience = if self.worked { OUTAGE } else { FIRST_CONTACT };
-                if self.one_shot && now.saturating_sub(self.last_success) > patience {
-                    return Setback::GiveUp;
-                }
                 let mut wait = if self.streak >= STREAK || !self.worked {
                     let cap = if self.one_shot && !self.worked { FIRST_CONTACT_HOLD } else { HOLD.1 };
                     Backoff::new(HOLD.0, cap).delay(self.streak)

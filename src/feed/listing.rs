@@ -33,12 +33,18 @@ const TILE_MIN: Duration = Duration::from_secs(1);
 const PAGES_MAX: u32 = 10_000;
 /// Seconds of the rate that one sweep level may spend, as a share: one per cent each.
 const SWEEP_SHARE: f64 = 0.01;
+/// Where a sweep costs little, the look-back is swept this often and all of retention so often: a blob that was listed late is
+/// found soon. A tenant whose listings are long pays the same share of its quota and waits longer, up to an hour and a day.
+const LOOK_BACK_AT_MOST: Duration = Duration::from_secs(30);
+const RETENTION_AT_MOST: Duration = Duration::from_secs(60);
 /// Failed listings are repeated after 2 s, 4 s, … up to a poll interval's order, so that a long fault costs little.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// After so many failures in a row the window is halved …
 const STUBBORN: u32 = 3;
 /// … down to this: an outage is the likelier cause, and short windows cost requests afterwards.
 const STUBBORN_TILE: Duration = Duration::from_secs(10 * 60);
+/// A page that fails in passing is asked for again so often before its window is listed anew.
+const PAGE_TRIES: u32 = 4;
 const PAGES_RETRY: Duration = Duration::from_millis(250);
 /// How much earlier a window ends after each refusal.
 const FUTURE_STEP: Duration = Duration::from_secs(60);
@@ -78,6 +84,9 @@ struct Listing {
     to: Time,
     pages: u32,
     seen: HashSet<String>,
+    /// The URL of the page that is under way, and how often it failed.
+    current: Option<String>,
+    tries: u32,
     date: Option<Time>,
     /// The tile's length, not the time of asking, ended it: the rest follows at once.
     cut: bool,
@@ -122,10 +131,10 @@ impl Lister {
         let mut lister = Self::range(begin, floor, Time::MAX);
         lister.poll = Some((poll_interval, Duration::ZERO));
         // What came late while nobody looked is found by going over all of retention soon after a restart.
-        let due = if restored { Duration::ZERO } else { Duration::from_secs(5 * 60) };
+        let due = if restored { Duration::ZERO } else { RETENTION_AT_MOST };
         lister.sweeps = vec![
-            Sweep { span: look_back, every: HOUR, at_least: Duration::from_secs(300), due: Duration::from_secs(300), run: None },
-            Sweep { span: SAFE_EDGE, every: 24 * HOUR, at_least: HOUR, due, run: None },
+            Sweep { span: look_back, every: HOUR, at_least: LOOK_BACK_AT_MOST, due: LOOK_BACK_AT_MOST, run: None },
+            Sweep { span: SAFE_EDGE, every: 24 * HOUR, at_least: RETENTION_AT_MOST, due, run: None },
         ];
         lister
     }
@@ -288,7 +297,10 @@ impl Lister {
         let request = Window::new(start, to).ok()?;
         let id = ListingId(self.next_id);
         self.next_id += 1;
-        self.active.insert(id, Listing { purpose, request, from, to, pages: 0, seen: HashSet::new(), date: None, cut });
+        self.active.insert(
+            id,
+            Listing { purpose, request, from, to, pages: 0, seen: HashSet::new(), current: None, tries: 0, date: None, cut },
+        );
         Some((id, request))
     }
 
@@ -314,7 +326,16 @@ impl Lister {
         if listing.pages >= PAGES_MAX || !listing.seen.insert(next.to_owned()) {
             return Err(Broken::Pages);
         }
+        (listing.current, listing.tries) = (Some(next.to_owned()), 0);
         Ok(true)
+    }
+
+    /// A further page could not be had for a reason that passes: its URL, to be asked for again. After some tries it is time to
+    /// list the window anew.
+    pub fn retry_page(&mut self, id: ListingId) -> Option<String> {
+        let listing = self.active.get_mut(&id)?;
+        listing.tries += 1;
+        listing.current.clone().filter(|_| listing.tries <= PAGE_TRIES)
     }
 
     /// The last page has arrived: the listing's tile is listed, up to the time that the service had when it answered.
@@ -378,7 +399,9 @@ impl Lister {
             self.retry_at = now + (PAGES_RETRY * self.stale.saturating_sub(1)).min(PAGES_RETRY * 8);
         } else {
             self.failures += 1;
-            self.retry_at = now + jitter.stretch(Backoff::new(RETRY.0, RETRY.1).delay(self.failures));
+            // Where pages came before, the service works: waiting long gains nothing.
+            let failures = if listing.pages > 0 { self.failures.min(2) } else { self.failures };
+            self.retry_at = now + jitter.stretch(Backoff::new(RETRY.0, RETRY.1).delay(failures));
         }
         if !halve {
             return None;
