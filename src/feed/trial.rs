@@ -409,3 +409,15 @@ fn a_large_backlog_is_listed_before_the_edge_overtakes_it() {
     assert!(t.requests < 22_000, "{} requests", t.requests);
     assert!(t.now > Duration::from_secs(590), "the backlog outlasts the margin: {:?}", t.now);
 }
+
+/// A failed page cost its whole window: 150 pages did not end at one fault in twenty.
+#[test]
+fn a_long_listing_ends_although_pages_fail() {
+    let blobs = (0..3_000).map(|n| blob(n, BASE - Duration::from_secs(80_000 - n * 20), Duration::ZERO)).collect();
+    let mut t = Trial::new(6, blobs, 0.05);
+    t.page = 20;
+    let plan = Plan::Range { from: Moment::Ago(Duration::from_secs(86_400)), to: Moment::Ago(Duration::ZERO) };
+    assert_eq!(t.run(plan, Duration::from_secs(3_600), 0.0), Some(Finish::Complete));
+    assert_eq!(t.written.len(), 3_000);
+    assert!(t.requests < 3_000 + 1_500, "{} requests", t.requests);
+}

@@ -103,7 +103,7 @@ fn a_one_shot_run_can_be_interrupted_while_it_waits_for_its_host() {
     run.until_said("state_opened");
     std::thread::sleep(millis(300));
     run.sigint();
-    run.ends().expect(130).says(&["the service was not reached", "--resume"]);
+    run.ends().expect(130).says(&["nothing could be listed", "--resume"]);
 }
 
 #[test]
