@@ -32,6 +32,33 @@ fn killed_between_write_and_commit() {
     assert_eq!(third.stdout, "");
 }
 
+/// Had the commit happened and the kill come later: the small blob is skipped, and of the large one only what comes after
+/// the part that was committed, which its digest recognises.
+#[test]
+fn killed_after_the_commit_of_a_part() {
+    let (large, of_large) = named("large");
+    let tenant = service()
+        .put(NewBlob::new(now() - seconds(5 * 3600), records((0..1600).map(|n| mail(&format!("a{n}"))))).id(&large))
+        .blob(hours_ago(4), records([mail("b1"), noise("x"), mail("b2")]))
+        .fault(of_large.clone(), Fault::Slow { bytes_per_second: 1_000_000 }, When::First(1))
+        // A mere break in the middle repeats nothing either.
+        .fault(of_large, Fault::Cut { after: Some(2_500_000) }, When::First(1))
+        .serve();
+    let host = Host::new();
+    let mut first = host.poll(&tenant).start();
+    first.until_lines(300);
+    // The part is committed within this, and the next one takes a second to come.
+    std::thread::sleep(millis(400));
+    let first = first.sigkill().lines();
+    assert!(first.len() < 1_000, "{} lines: killed too late to show anything", first.len());
+    let mut second = host.poll(&tenant).start();
+    second.until_lines(1_602 - first.len());
+    second.until_listed_again(&tenant, 1);
+    let second = second.stop().expect(0);
+    assert_same(&[first, second.lines()].concat(), &tenant.lines());
+    assert_eq!(tenant.ledger().faults["cut"], 1);
+}
+
 /// A stale next page in the middle of a window while late blobs appear.
 #[test]
 fn a_stale_page_while_late_blobs_appear() {
@@ -99,4 +126,12 @@ fn nine_days_down() {
     let mut wanted: Vec<_> = (0..20).map(|n| format!("r{n}")).collect();
     wanted.extend(["live".to_owned(), "whole".to_owned()]);
     assert_same_ids(&second.lines(), &wanted);
+
+    // The ledger says the same afterwards, and says what it says for good.
+    let state = |what: &str| host.run("state").arg(what).args([std::path::Path::new("--state-dir"), &host.state()]);
+    let gaps = state("gaps").arg("--json").run();
+    for reason in ["outage_past_retention", "expired", "unreadable"] {
+        assert!(gaps.stdout.contains(reason), "{reason}: {}", gaps.stdout);
+    }
+    state("verify").run().expect(3);
 }

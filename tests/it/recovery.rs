@@ -26,6 +26,7 @@ fn killed_twenty_times_nothing_is_missing_and_little_repeated() {
         runs.push(poller.sigkill().lines());
     }
     let mut last = host.poll(&tenant).start();
+    last.until_listed_again(&tenant, 1);
     let wanted = tenant.wanted();
     let so_far = ids_of(&runs.concat());
     last.until("all is delivered", |it| {
