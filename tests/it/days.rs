@@ -127,11 +127,11 @@ fn nine_days_down() {
     wanted.extend(["live".to_owned(), "whole".to_owned()]);
     assert_same_ids(&second.lines(), &wanted);
 
-    // The ledger says the same afterwards, and says what it says for good.
+    // The ledger says the same afterwards, and its figures add up.
     let state = |what: &str| host.run("state").arg(what).args([std::path::Path::new("--state-dir"), &host.state()]);
     let gaps = state("gaps").arg("--json").run();
     for reason in ["outage_past_retention", "expired", "unreadable"] {
         assert!(gaps.stdout.contains(reason), "{reason}: {}", gaps.stdout);
     }
-    state("verify").run().expect(3);
+    state("verify").run().expect(0);
 }
