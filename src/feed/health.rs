@@ -76,6 +76,9 @@ impl Health {
         match fault {
             Fault::Refused(_) | Fault::AuditingOff => self.refused(now),
             _ if is_over => Setback::GiveUp,
+            // Requests that were under way when the hold began tell nothing new: one token request that failed fails all that
+            // waited for it.
+            Fault::Transient { retry_after: None } if self.is_blocked(now) => Setback::Until(self.blocked_until),
             Fault::Transient { retry_after } => {
                 self.streak += 1;
                 let mut wait = if self.streak >= STREAK || !self.worked {
@@ -143,5 +146,23 @@ impl Health {
             self.alarmed = Some(now);
         }
         may
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One token request that failed failed all that waited for it, and the feed was held for a minute.
+    #[test]
+    fn many_failures_at_once_are_one_setback() {
+        let mut health = Health::new(true, Duration::ZERO);
+        health.succeeded(Duration::from_secs(1));
+        let now = Duration::from_secs(2);
+        for _ in 0..32 {
+            health.failed(&Fault::Transient { retry_after: None }, now, &mut Jitter::new(1));
+        }
+        assert!(health.is_blocked(now));
+        assert!(health.blocked_until() < now + Duration::from_secs(5), "{:?}", health.blocked_until());
     }
 }
