@@ -16,8 +16,10 @@ const PAUSE_CAP: Duration = Duration::from_secs(120);
 const RATE_FLOOR_SHARE: f64 = 0.05;
 /// What remains of the rate that was just refused: the refusals of one minute teach the quota to a few per cent.
 const RATE_CUT: f64 = 0.9;
+/// What remains of the rate after a refusal that stands alone.
+const RATE_CUT_FIRST: f64 = 0.7;
 /// How much of the ceiling comes back with each [`RAISE_EVERY`] without a refusal.
-const RAISE_SHARE: f64 = 0.01;
+const RAISE_SHARE: f64 = 0.03;
 const RAISE_EVERY: Duration = Duration::from_secs(10);
 /// Blobs fetched at once at the start, before anything is known of the service's speed.
 const WIDTH_START: usize = 4;
@@ -97,7 +99,9 @@ impl Pace {
             self.pauses += 1;
             let observed = f64::from(self.minute.1.max(self.minute.2));
             let floor = (self.ceiling * RATE_FLOOR_SHARE).max(1.0);
-            self.rate = (self.rate.min(observed.max(floor)) * RATE_CUT).max(floor);
+            // A single refusal early in a minute says nothing about the quota; a second in a row does.
+            let cut = if self.pauses > 1 { observed.max(floor) * RATE_CUT } else { self.rate * RATE_CUT_FIRST };
+            self.rate = self.rate.min(cut).max(floor);
             self.raised = now;
             self.narrow();
         }
@@ -204,6 +208,15 @@ mod tests {
         }
         assert_eq!(pace.per_minute(), rate);
         assert!(rate < 6000);
+    }
+
+    /// It fell to the floor, because hardly anything had been asked for in that minute, and a run crawled for minutes.
+    #[test]
+    fn one_early_refusal_does_not_slow_a_run_to_a_crawl() {
+        let mut pace = Pace::new(2000, None);
+        pace.take(Duration::ZERO);
+        pace.throttled(Duration::ZERO, Duration::ZERO, None, &mut Jitter::new(1));
+        assert!(pace.per_minute() >= 1300, "{}", pace.per_minute());
     }
 
     #[test]
