@@ -18,18 +18,7 @@ use crate::sink::{DEAD_LETTER_LIMIT, DeadLetters, Delivery};
 use crate::store::{SledStore, Store};
 
 /// How it can end.
-pub const EXITS: &[Exit] = &[
-    Exit::Done,
-    Exit::Failed,
-    Exit::Usage,
-    Exit::Gaps,
-    Exit::OutputClosed,
-    Exit::Locked,
-    Exit::Refused,
-    Exit::Config,
-    Exit::Interrupted,
-    Exit::Terminated,
-];
+pub const EXITS: &[Exit] = &Exit::ALL;
 
 /// While a poller works on the same state, both share the tenant's quota.
 const SHARE_BESIDE_POLLER: f64 = 0.5;

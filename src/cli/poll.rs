@@ -11,18 +11,7 @@ use crate::runner::Order;
 use crate::sink::{DEAD_LETTER_LIMIT, DeadLetters, Delivery, Output, stdout};
 
 /// How it can end.
-pub const EXITS: &[Exit] = &[
-    Exit::Done,
-    Exit::Failed,
-    Exit::Usage,
-    Exit::Gaps,
-    Exit::OutputClosed,
-    Exit::Locked,
-    Exit::Refused,
-    Exit::Config,
-    Exit::Interrupted,
-    Exit::Terminated,
-];
+pub const EXITS: &[Exit] = &Exit::ALL;
 
 /// What it does, for the long help.
 pub const ABOUT: &str = "Collect without end and keep the place: list each feed once an interval, fetch what is new, write one event per \
