@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FileType, OFlags, SeekFrom, fcntl_getfl, fstat, seek};
 
+use super::delivery::Lines;
 use super::{OutputMark, SinkError};
 
 /// What was done about the end of an output that an earlier run may have left in the middle of a line.
@@ -117,6 +118,12 @@ impl Output {
             *position = if *append { self.file.metadata()?.len() } else { *position + written };
         }
         Ok(())
+    }
+}
+
+impl Lines for Output {
+    fn deliver(&mut self, lines: &[u8]) -> Result<Option<OutputMark>, SinkError> {
+        Output::deliver(self, lines)
     }
 }
 
