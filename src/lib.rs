@@ -43,4 +43,7 @@ pub mod runner;
 
 pub mod simulator;
 
+#[cfg(test)]
+mod simulation;
+
 pub mod cli;

@@ -283,7 +283,8 @@ impl<T: Transport, C: Clock> Driver<T, C> {
                     match order {
                         Order::Run => {}
                         Order::Stop => {
-                            self.stopped.get_or_insert(now.mono);
+                            // Not `now`: the wait for the order may have been long.
+                            self.stopped.get_or_insert(self.shared.clock.now().mono);
                             self.tell(Input::Stop);
                         }
                         Order::Halt(halt) => return self.outcome(FeedEnd::Halted(halt)),

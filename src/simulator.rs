@@ -22,7 +22,7 @@ pub mod service;
 pub mod story;
 pub mod truth;
 
-mod dice;
+pub(crate) mod dice;
 mod errors;
 mod listing;
 mod pace;

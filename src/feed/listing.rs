@@ -211,10 +211,16 @@ impl Lister {
         self.refused = 0;
     }
 
+    /// What the next poll covers. Between polls that are far apart nothing may count as backlog, or it would be listed bit by
+    /// bit as it grows, as fast as the quota allows.
+    fn live_span(&self) -> Duration {
+        self.poll.map_or(LIVE_SPAN, |(interval, _)| LIVE_SPAN.max(interval.saturating_mul(2)).min(TILE_MAX))
+    }
+
     fn backlog(&self, server: Time) -> Option<(Time, Time)> {
         let (from, to) = self.unlisted.first()?;
         let to = match self.poll {
-            Some(_) => to.min((server - LIVE_SPAN).floor_second()),
+            Some(_) => to.min((server - self.live_span()).floor_second()),
             None => to.min(server.floor_second()),
         };
         let from = from.max((server - HARD_EDGE).ceil_second());
@@ -224,7 +230,7 @@ impl Lister {
     fn live(&self, server: Time) -> Option<(Time, Time)> {
         let (from, to) = self.unlisted.last()?;
         let to = to.min(server.floor_second());
-        let from = from.max((server - LIVE_SPAN).floor_second());
+        let from = from.max((server - self.live_span()).floor_second());
         (from < to).then_some((from, to))
     }
 

@@ -2,7 +2,7 @@
 
 /// Splitmix64 (Steele, Lea, Flood 2014). Good enough to vary test data; not for secrets.
 #[derive(Debug, Clone)]
-pub(super) struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -14,40 +14,40 @@ fn mix(mut z: u64) -> u64 {
 
 impl Dice {
     /// Dice for one purpose: equal seed and path, equal throws, whatever else was thrown before.
-    pub(super) fn new(seed: u64, path: &[u64]) -> Self {
+    pub(crate) fn new(seed: u64, path: &[u64]) -> Self {
         Self(path.iter().fold(mix(seed ^ STEP), |state, part| mix(state.wrapping_add(STEP) ^ mix(part.wrapping_add(STEP)))))
     }
 
     /// Any 64 bits.
-    pub(super) fn roll(&mut self) -> u64 {
+    pub(crate) fn roll(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(STEP);
         mix(self.0)
     }
 
     /// A number below `limit`; zero if `limit` is zero.
-    pub(super) fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         // The high half of the product: without the bias of a remainder that small limits would show.
         u64::try_from((u128::from(self.roll()) * u128::from(limit)) >> 64).unwrap_or(0)
     }
 
     /// A number from `low` to `high`, both included.
-    pub(super) fn between(&mut self, low: u64, high: u64) -> u64 {
+    pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.below(high.saturating_sub(low).saturating_add(1))
     }
 
     /// True for this share of all throws.
-    pub(super) fn chance(&mut self, share: f64) -> bool {
+    pub(crate) fn chance(&mut self, share: f64) -> bool {
         // 53 bits are what an f64 holds exactly.
         ((self.roll() >> 11) as f64) < share * (1u64 << 53) as f64
     }
 
     /// One of `choices`, which must not be empty.
-    pub(super) fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[usize::try_from(self.below(choices.len() as u64)).unwrap_or(0)]
     }
 
     /// A GUID in the form of version 4.
-    pub(super) fn guid(&mut self) -> String {
+    pub(crate) fn guid(&mut self) -> String {
         let (a, b) = (self.roll(), self.roll());
         format!(
             "{:08x}-{:04x}-4{:03x}-{:x}{:03x}-{:012x}",
@@ -61,7 +61,7 @@ impl Dice {
     }
 
     /// `bytes` random bytes.
-    pub(super) fn bytes<const N: usize>(&mut self) -> [u8; N] {
+    pub(crate) fn bytes<const N: usize>(&mut self) -> [u8; N] {
         let mut out = [0; N];
         for chunk in out.chunks_mut(8) {
             let word = self.roll().to_be_bytes();

@@ -1,0 +1,221 @@
+//! What a seed decides before the run: the tenant's content, the settings, the weather.
+//!
+//! The weather is a row of slots. Every 24 hours hold at least half an hour in which the process runs and the network
+//! works: what the promise asks for. In the other slots the process may be down, the network gone, or both may fail at
+//! any step. Poll interval and number of blobs are drawn so that a run has some hundred steps.
+
+use std::time::Duration;
+
+use crate::domain::{Time, TenantId};
+use crate::simulator::dice::Dice;
+
+/// When the simulated world begins.
+pub(super) const BEGIN: Time = Time(1_780_000_000_000);
+/// What the promise asks for in each 24 hours.
+const WORKING: Duration = Duration::from_secs(30 * 60);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
+/// How long the service keeps a blob.
+pub(super) const RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
+/// A blob that is listed with less than this left is not covered by the promise.
+pub(super) const IN_TIME: Duration = Duration::from_secs(25 * 3600);
+
+/// What happens during a slot.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Weather {
+    /// Nothing fails that does not always fail.
+    Fine,
+    /// Anything may fail, at this rate per step.
+    Rough { faults: f64, crashes: f64 },
+    /// The network is gone.
+    Cut,
+    /// The process is not running.
+    Down,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Slot {
+    pub(super) until: Duration,
+    pub(super) weather: Weather,
+}
+
+/// A blob of the tenant.
+#[derive(Debug, Clone)]
+pub(super) struct BlobFate {
+    pub(super) created: Time,
+    pub(super) listed_at: Time,
+    pub(super) expires: Time,
+    pub(super) kind: Kind,
+    /// Its downloads fail until then.
+    pub(super) poisoned_until: Option<Time>,
+    pub(super) records: u64,
+}
+
+/// What a blob is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Some records, wanted or not.
+    Plain,
+    /// Elements among them that are no records.
+    Odd,
+    /// More wanted lines than are held: it is delivered in parts.
+    Large,
+    /// A record over the size limit.
+    Oversize,
+}
+
+/// Everything that a seed decides.
+#[derive(Debug, Clone)]
+pub(super) struct Fate {
+    pub(super) seed: u64,
+    pub(super) tenant: TenantId,
+    pub(super) poll_interval: Duration,
+    pub(super) look_back: Duration,
+    pub(super) per_minute: u32,
+    pub(super) quota: Option<u32>,
+    pub(super) page_size: usize,
+    pub(super) page_key_lifetime: Option<Duration>,
+    pub(super) token_lifetime: Duration,
+    pub(super) long_links: bool,
+    pub(super) partial_at_start: bool,
+    pub(super) date_skew_ms: i64,
+    /// Single replies tell a wrong time.
+    pub(super) dates_lie: bool,
+    pub(super) blobs: Vec<BlobFate>,
+    pub(super) slots: Vec<Slot>,
+    /// When the faults end.
+    pub(super) calm: Duration,
+    /// The longest stretch without the working half hour; above a day the promise does not hold for what expires.
+    pub(super) longest_absence: Duration,
+}
+
+impl Fate {
+    pub(super) fn of(seed: u64) -> Self {
+        let mut dice = Dice::new(seed, &[0x0066_6174_6573]);
+        let minutes = |n: u64| Duration::from_secs(n * 60);
+        let poll_interval = minutes(dice.pick(&[5, 15, 60, 60, 180, 180, 360, 360]));
+        let days = dice.between(8, 10);
+        let calm = DAY * u32::try_from(days).expect("a few days");
+        let count = if dice.chance(0.1) { dice.between(20, 80) } else { dice.between(3, 20) };
+        let per_minute = if count > 20 { dice.pick(&[6, 10, 20]) } else { dice.pick(&[3, 4, 6]) };
+        let long_absence = dice.chance(0.04);
+        let slots = weather(&mut dice, poll_interval, calm, long_absence);
+        Self {
+            seed,
+            tenant: format!("{:08x}-0000-4000-8000-{:012x}", dice.below(u64::from(u32::MAX)), dice.below(1 << 48))
+                .parse()
+                .expect("it has the form of a tenant id"),
+            poll_interval,
+            look_back: HOUR * dice.pick(&[1, 6, 24, 24]),
+            per_minute,
+            quota: dice.chance(0.3).then(|| per_minute.div_ceil(2) + u32::try_from(dice.below(4)).unwrap_or(0)),
+            page_size: dice.pick(&[1, 2, 3, 5, 200]),
+            page_key_lifetime: dice.chance(0.2).then(|| minutes(dice.between(1, 60))),
+            token_lifetime: Duration::from_secs(dice.pick(&[120, 600, 3599, 86_400])),
+            long_links: dice.chance(0.05),
+            partial_at_start: dice.chance(0.1),
+            date_skew_ms: if dice.chance(0.1) { i64::try_from(dice.below(180_000)).unwrap_or(0) - 90_000 } else { 0 },
+            dates_lie: dice.chance(0.15),
+            blobs: blobs(&mut dice, count, calm),
+            slots,
+            calm,
+            longest_absence: if long_absence { DAY * 9 } else { DAY },
+        }
+    }
+
+    /// True if the service tells the true time. Where it does not, a window may end in its future, and what appears there
+    /// afterwards is listed late.
+    pub(super) fn tells_the_time(&self) -> bool {
+        self.date_skew_ms == 0 && !self.dates_lie
+    }
+
+    /// True if the promise covers every blob that is listed in time.
+    pub(super) fn keeps_the_terms(&self) -> bool {
+        self.longest_absence <= DAY
+    }
+}
+
+/// Some seconds, minutes or hours, either way.
+pub(super) fn skew(dice: &mut Dice) -> i64 {
+    let size = match dice.below(4) {
+        0 => dice.between(1, 2_000),
+        1 => dice.between(2_000, 240_000),
+        2 => dice.between(240_000, 4 * 3_600_000),
+        _ => dice.between(4 * 3_600_000, 400 * 86_400_000),
+    };
+    let size = i64::try_from(size).unwrap_or(0);
+    if dice.chance(0.5) { size } else { -size }
+}
+
+fn weather(dice: &mut Dice, poll_interval: Duration, calm: Duration, long_absence: bool) -> Vec<Slot> {
+    // The half hour, and with it two polls: an operator who polls less often needs longer.
+    let fine = WORKING.max(poll_interval * 2 + Duration::from_secs(300));
+    // At the same hour each day, so that every 24 hours hold one whole.
+    let hour = span(dice, Duration::ZERO, DAY - fine - Duration::from_secs(1));
+    let rough = Weather::Rough { faults: dice.pick(&[0.02, 0.1, 0.3, 0.6]), crashes: dice.pick(&[0.0, 0.002, 0.01, 0.05]) };
+    let mut slots: Vec<Slot> = Vec::new();
+    let mut at = Duration::ZERO;
+    let mut day = 0;
+    while at < calm {
+        let next_fine = DAY * day + hour;
+        while at < next_fine {
+            let length = span(dice, Duration::from_secs(60), HOUR * 10);
+            let weather = match dice.below(10) {
+                0..=5 => Weather::Down,
+                6 => Weather::Cut,
+                _ => rough,
+            };
+            at = (at + length).min(next_fine);
+            slots.push(Slot { until: at, weather });
+        }
+        at = next_fine + fine;
+        slots.push(Slot { until: at, weather: Weather::Fine });
+        day += 1;
+        if long_absence && day == 2 {
+            at += DAY * 9;
+            day += 9;
+            slots.push(Slot { until: at, weather: Weather::Down });
+        }
+    }
+    slots
+}
+
+fn span(dice: &mut Dice, from: Duration, to: Duration) -> Duration {
+    let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+    Duration::from_millis(dice.between(millis(from), millis(to).max(millis(from))))
+}
+
+fn blobs(dice: &mut Dice, count: u64, calm: Duration) -> Vec<BlobFate> {
+    let mut blobs: Vec<BlobFate> = Vec::new();
+    for _ in 0..count {
+        let mut created = BEGIN - DAY * 6 + span(dice, Duration::ZERO, DAY * 6 + calm);
+        if let Some(last) = blobs.last().filter(|_| dice.chance(0.2)) {
+            // Several blobs of one second, of one millisecond too.
+            created = Time(last.created.floor_second().0 + i64::try_from(dice.below(1000)).unwrap_or(0));
+        } else if dice.chance(0.2) {
+            created = created.floor_second();
+        }
+        let expires = created + RETENTION;
+        let listed_at = match dice.below(20) {
+            0..=1 => created + span(dice, Duration::from_secs(60), HOUR),
+            2..=3 => created + span(dice, HOUR, DAY * 2),
+            4 => created + span(dice, DAY, RETENTION - IN_TIME),
+            5 if dice.chance(0.3) => created + span(dice, RETENTION - IN_TIME, RETENTION),
+            _ => created,
+        };
+        let kind = match dice.below(1000) {
+            0..=3 => Kind::Large,
+            4 => Kind::Oversize,
+            5..=40 => Kind::Odd,
+            _ => Kind::Plain,
+        };
+        let poisoned_until = match dice.below(40) {
+            0 => Some(Time::MAX),
+            1 => Some(created + span(dice, HOUR, DAY * 5)),
+            _ => None,
+        };
+        let records = if dice.chance(0.1) { 0 } else { dice.between(1, 5) };
+        blobs.push(BlobFate { created, listed_at, expires, kind, poisoned_until, records });
+    }
+    blobs
+}

@@ -1,0 +1,83 @@
+//! The runs: many seeds, one seed told, each mutant caught.
+
+use std::io::Write;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{Figures, run};
+
+/// Seeds that `cargo test` runs.
+const SEEDS: u64 = 2_000;
+/// Failing seeds that are told before a run is broken off.
+const TOLD: usize = 10;
+
+fn say(text: &str) {
+    // Not through the test harness, which shows what passing tests say to nobody.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+fn run_all(first: u64, count: u64) -> (Figures, Vec<(u64, String)>) {
+    let next = AtomicU64::new(first);
+    let all = Mutex::new((Figures::default(), Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= first + count || all.lock().unwrap().1.len() >= TOLD {
+                        return;
+                    }
+                    let result = run(seed, false);
+                    let mut all = all.lock().unwrap();
+                    match result {
+                        Ok(figures) => all.0.add(&figures),
+                        Err(why) => all.1.push((seed, why)),
+                    }
+                }
+            });
+        }
+    });
+    all.into_inner().unwrap()
+}
+
+#[test]
+fn seeds() {
+    let count = number("DEFENDER_FEED_SEEDS").unwrap_or(SEEDS);
+    let first = number("DEFENDER_FEED_FIRST_SEED").unwrap_or(0);
+    let began = std::time::Instant::now();
+    let (figures, failed) = run_all(first, count);
+    for (seed, why) in &failed {
+        say(&format!("seed {seed}: {why}\n    DEFENDER_FEED_SEED={seed} cargo test --lib simulation::tests::replay"));
+    }
+    say(&format!(
+        "{} seeds, {} steps ({} to {} a seed), {:.0} simulated days, {} faults, {} crashes, {} commits, {} lines, {} of them repeated, {:.1} s\n{}",
+        figures.seeds,
+        figures.steps,
+        figures.fewest_steps,
+        figures.most_steps,
+        figures.days,
+        figures.faults.total(),
+        figures.crashes,
+        figures.commits,
+        figures.lines,
+        figures.repeated,
+        began.elapsed().as_secs_f64(),
+        figures.faults.print()
+    ));
+    assert!(failed.is_empty(), "{} seeds failed", failed.len());
+    if count >= SEEDS {
+        assert_eq!(figures.faults.empty(), [""; 0], "these never met");
+    }
+}
+
+/// Tells one seed step by step, if one is asked for.
+#[test]
+fn replay() {
+    let Some(seed) = number("DEFENDER_FEED_SEED") else { return };
+    let result = run(seed, true);
+    assert!(result.is_ok(), "seed {seed}: {result:?}");
+}

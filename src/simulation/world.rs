@@ -1,0 +1,291 @@
+//! The world outside the process: time, the service, the network's moods, the disk, and what a watcher has seen.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::fate::{BEGIN, Fate, Slot, Weather, skew};
+use super::oracle::Oracle;
+use super::phases::{Hit, Phase, Table};
+use crate::domain::{FeedId, Time};
+use crate::feed::Now;
+use crate::runner::Clock;
+use crate::simulator::config::{RetryAfter, ServiceConfig, ThrottleStyle};
+use crate::simulator::dice::Dice;
+use crate::simulator::{Request, Service};
+use crate::store::MemoryStore;
+
+/// More steps than any seed needs: a run that does not end is a finding.
+const STEPS_MAX: u64 = 100_000;
+
+/// What the process is hit by from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Blow {
+    Crash,
+    Stop,
+}
+
+pub(super) struct World {
+    pub(super) fate: Fate,
+    pub(super) dice: Dice,
+    /// When the simulation began, on the runtime's clock.
+    start: Instant,
+    /// Time that passed while the process was not running.
+    away: Duration,
+    /// By how much the local clock is wrong.
+    wall_error_ms: i64,
+    pub(super) service: Service,
+    pub(super) oracle: Oracle,
+    pub(super) feed: FeedId,
+    pub(super) disk: MemoryStore,
+    /// Floor and begin as the witness beside the store has them.
+    pub(super) witness: Option<(Time, Time)>,
+    /// The process is dead: nothing that it still does takes effect.
+    pub(super) dead: bool,
+    pub(super) blow: Option<Blow>,
+    pub(super) table: Table,
+    pub(super) steps: u64,
+    pub(super) commits: u64,
+    pub(super) crashes: u64,
+    pub(super) wrong: Option<String>,
+    /// Requests under way, by phase, for what hits the process while it waits.
+    pub(super) under_way: Vec<Phase>,
+    /// An administrator puts the subscription right again then.
+    pub(super) repair_at: Option<Time>,
+    pub(super) trace: bool,
+    /// Time has passed at once: who waits for a moment has to look again.
+    moved: bool,
+}
+
+/// The world, shared by everything that stands in for the outside.
+#[derive(Clone)]
+pub(super) struct Outside {
+    world: Arc<Mutex<World>>,
+    /// Wakes the one who ends the process.
+    pub(super) bell: Arc<Notify>,
+}
+
+impl Outside {
+    pub(super) fn new(fate: Fate, trace: bool) -> Self {
+        let (oracle, shelf) = Oracle::new(&fate);
+        let config = ServiceConfig {
+            seed: fate.seed,
+            tenant: fate.tenant.clone(),
+            blobs_per_hour: 0,
+            base_url: Some(super::life::ROOT.to_owned()),
+            content_from: BEGIN,
+            token_lifetime: fate.token_lifetime,
+            page_size: fate.page_size,
+            page_key_lifetime: fate.page_key_lifetime,
+            quota: fate.quota,
+            throttle: ThrottleStyle { status: 403, retry_after: RetryAfter::Absent },
+            partial_at_start: fate.partial_at_start,
+            date_skew_ms: fate.date_skew_ms,
+            history_before_start: true,
+            ..ServiceConfig::new(BEGIN)
+        };
+        let mut service = Service::new(config);
+        for blob in shelf {
+            service.add_blob(blob);
+        }
+        let feed = FeedId { tenant: fate.tenant.clone(), content_type: crate::domain::ContentType::AuditGeneral };
+        let world = World {
+            dice: Dice::new(fate.seed, &[0x0077_6f72_6c64]),
+            start: Instant::now(),
+            away: Duration::ZERO,
+            wall_error_ms: 0,
+            service,
+            oracle,
+            feed,
+            disk: MemoryStore::new(),
+            witness: None,
+            dead: true,
+            blow: None,
+            table: Table::default(),
+            steps: 0,
+            commits: 0,
+            crashes: 0,
+            wrong: None,
+            under_way: Vec::new(),
+            repair_at: None,
+            trace,
+            moved: false,
+            fate,
+        };
+        Self { world: Arc::new(Mutex::new(world)), bell: Arc::new(Notify::new()) }
+    }
+
+    pub(super) fn look(&self) -> MutexGuard<'_, World> {
+        // A panic while it was held has failed the run already.
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One step of the product in this phase. False: the process has just died, or is dead.
+    pub(super) fn step(&self, phase: Phase) -> bool {
+        let mut world = self.look();
+        let alive = world.step(phase);
+        if world.blow.is_some() || world.dead || world.moved {
+            world.moved = false;
+            self.bell.notify_one();
+        }
+        alive
+    }
+
+    /// Something is not as it must be.
+    pub(super) fn accuse(&self, wrong: String) {
+        let mut world = self.look();
+        world.accuse(wrong);
+        self.bell.notify_one();
+    }
+
+    /// What a dead process does next: nothing.
+    pub(super) async fn dead<R>(&self) -> R {
+        self.bell.notify_one();
+        std::future::pending().await
+    }
+}
+
+impl World {
+    /// How long the simulation has lasted.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.start.elapsed() + self.away
+    }
+
+    /// The true time, which is the service's.
+    pub(super) fn now(&self) -> Time {
+        BEGIN + self.elapsed()
+    }
+
+    pub(super) fn slot(&self) -> Option<Slot> {
+        let now = self.elapsed();
+        self.fate.slots.iter().find(|slot| now < slot.until).copied()
+    }
+
+    /// When the world will be so old, if the process runs on.
+    pub(super) fn at(&self, elapsed: Duration) -> Instant {
+        self.start + elapsed.saturating_sub(self.away)
+    }
+
+    pub(super) fn weather(&self) -> Weather {
+        self.slot().map_or(Weather::Fine, |slot| slot.weather)
+    }
+
+    /// Time passes without the process.
+    pub(super) fn pass(&mut self, time: Duration) {
+        self.away += time;
+    }
+
+    pub(super) fn accuse(&mut self, wrong: String) {
+        self.note(|| format!("WRONG: {wrong}"));
+        self.wrong.get_or_insert(wrong);
+        self.dead = true;
+    }
+
+    pub(super) fn note(&self, what: impl FnOnce() -> String) {
+        if self.trace {
+            use std::io::Write;
+            let _ = writeln!(std::io::stderr(), "{:>6}  {}  {}", self.steps, self.now(), what());
+        }
+    }
+
+    pub(super) fn hit(&mut self, hit: Hit, phase: Phase) {
+        self.table.count(hit, phase);
+        self.note(|| format!("{} at {}", hit.name(), phase.name()));
+    }
+
+    fn step(&mut self, phase: Phase) -> bool {
+        if self.dead {
+            return false;
+        }
+        self.steps += 1;
+        if self.steps > STEPS_MAX {
+            self.accuse(format!("R25: no end after {STEPS_MAX} steps"));
+            return false;
+        }
+        let Weather::Rough { crashes, .. } = self.weather() else { return true };
+        if self.dice.chance(crashes) {
+            self.strike(phase);
+        }
+        !self.dead
+    }
+
+    /// Something hits the process or its machine.
+    pub(super) fn strike(&mut self, phase: Phase) {
+        match self.dice.below(5) {
+            0..=1 => self.crash(phase),
+            2 => {
+                self.hit(Hit::Stop, phase);
+                self.blow.get_or_insert(Blow::Stop);
+            }
+            3 => {
+                let room = self.slot().map_or(Duration::ZERO, |slot| slot.until.saturating_sub(self.elapsed()));
+                let millis = u64::try_from(room.as_millis()).unwrap_or(0);
+                let time = Duration::from_millis(self.dice.below(millis.max(1)));
+                self.hit(Hit::Suspend, phase);
+                self.pass(time);
+                self.moved = true;
+            }
+            _ => {
+                self.hit(Hit::Jump, phase);
+                self.wall_error_ms = if self.dice.chance(0.4) { 0 } else { skew(&mut self.dice) };
+            }
+        }
+    }
+
+    pub(super) fn crash(&mut self, phase: Phase) {
+        self.hit(Hit::Crash, phase);
+        self.crashes += 1;
+        self.dead = true;
+        self.blow = Some(Blow::Crash);
+    }
+
+    /// The local clock is right again, as it is while the terms of the promise are kept.
+    pub(super) fn set_clock_right(&mut self) {
+        self.wall_error_ms = 0;
+    }
+
+    /// True if a fault of the network or the service comes now.
+    pub(super) fn is_faulty(&mut self) -> bool {
+        match self.weather() {
+            Weather::Rough { faults, .. } => self.dice.chance(faults),
+            _ => false,
+        }
+    }
+
+    /// What an administrator does when a subscription is disabled: after some hours, enable it.
+    pub(super) fn administer(&mut self) {
+        let now = self.now();
+        if self.repair_at.is_none_or(|at| now < at) {
+            return;
+        }
+        self.repair_at = None;
+        let Some(token) = self.service.issue_token(now) else { return };
+        let path = format!("/api/v1.0/{}/activity/feed/subscriptions/start?contentType=Audit.General&PublisherIdentifier={}", self.fate.tenant, self.fate.tenant);
+        let reply = self.service.handle(&Request::post(&path).bearer(&token), now);
+        self.note(|| format!("the administrator enables the subscription: {}", reply.status));
+        if let Some(last) = self.oracle.dark.last_mut().filter(|_| reply.status == 200) {
+            last.1 = now;
+        }
+    }
+}
+
+/// The clocks as the process sees them.
+#[derive(Clone)]
+pub(super) struct LocalClock {
+    pub(super) outside: Outside,
+    pub(super) start: Instant,
+}
+
+impl Clock for LocalClock {
+    fn now(&self) -> Now {
+        let world = self.outside.look();
+        let wall = Time(world.now().0.saturating_add(world.wall_error_ms));
+        Now { mono: self.start.elapsed(), wall }
+    }
+
+    fn at(&self, mono: Duration) -> Instant {
+        self.start + mono
+    }
+}
