@@ -46,6 +46,11 @@ const STUBBORN_TILE: Duration = Duration::from_secs(10 * 60);
 /// A page that fails in passing is asked for again so often before its window is listed anew.
 const PAGE_TRIES: u32 = 4;
 const PAGES_RETRY: Duration = Duration::from_millis(250);
+/// How much later the far edge is taken to lie after each refusal of a window that began there: the service's rules may go
+/// by another clock than its `Date` …
+const EDGE_STEP: Duration = Duration::from_secs(5 * 60);
+/// … but not by one that differs by hours.
+const EDGE_MIN: Duration = Duration::from_secs((165 * 60 + 55) * 60);
 /// How much earlier a window ends after each refusal.
 const FUTURE_STEP: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -90,6 +95,8 @@ struct Listing {
     date: Option<Time>,
     /// The tile's length, not the time of asking, ended it: the rest follows at once.
     cut: bool,
+    /// It begins as far back as the service is asked at all.
+    at_edge: bool,
 }
 
 #[derive(Debug)]
@@ -122,6 +129,8 @@ pub struct Lister {
     /// Failures of listings in a row: of the others, and of live ones.
     stubborn: [u32; 2],
     refused: u32,
+    /// How far back the service is asked.
+    edge: Duration,
     per_minute: f64,
 }
 
@@ -157,6 +166,7 @@ impl Lister {
             stale: 0,
             stubborn: [0; 2],
             refused: 0,
+            edge: HARD_EDGE,
             per_minute: 1.0,
         }
     }
@@ -200,8 +210,8 @@ impl Lister {
         if self.active.values().any(|l| l.from <= from && from < l.to) {
             return None;
         }
-        let edge = (server - if self.refused > 0 { SAFE_EDGE } else { HARD_EDGE }).floor_second();
-        let edge = if from < edge { (server - SAFE_EDGE).floor_second() } else { edge };
+        let edge = (server - self.edge).floor_second();
+        let edge = if from < edge { (server - SAFE_EDGE.min(self.edge)).floor_second() } else { edge };
         (from < edge).then(|| (from, to.min(edge)))
     }
 
@@ -223,7 +233,7 @@ impl Lister {
             Some(_) => to.min((server - self.live_span()).floor_second()),
             None => to.min(server.floor_second()),
         };
-        let from = from.max((server - HARD_EDGE).ceil_second());
+        let from = from.max((server - self.edge).ceil_second());
         (from < to).then_some((from, to))
     }
 
@@ -278,7 +288,7 @@ impl Lister {
                 sweep.run = Some((start, server.floor_second(), 0));
             }
             let Some((at, end, spent)) = sweep.run else { continue };
-            let from = at.max((server - HARD_EDGE).ceil_second());
+            let from = at.max((server - self.edge).ceil_second());
             if from >= end {
                 sweep.finish(now, spent, self.per_minute);
                 continue;
@@ -298,14 +308,26 @@ impl Lister {
     ) -> Option<(ListingId, Window)> {
         let to = limit.min(from + self.tile);
         let cut = to < limit;
-        let earliest = (server - HARD_EDGE).ceil_second();
+        let earliest = (server - self.edge).ceil_second();
         let start = (from - overlap.min(self.tile)).max(earliest.min(from)).floor_second();
         let request = Window::new(start, to).ok()?;
         let id = ListingId(self.next_id);
         self.next_id += 1;
         self.active.insert(
             id,
-            Listing { purpose, request, from, to, pages: 0, seen: HashSet::new(), current: None, tries: 0, date: None, cut },
+            Listing {
+                purpose,
+                request,
+                from,
+                to,
+                pages: 0,
+                seen: HashSet::new(),
+                current: None,
+                tries: 0,
+                date: None,
+                cut,
+                at_edge: start <= earliest,
+            },
         );
         Some((id, request))
     }
@@ -391,6 +413,9 @@ impl Lister {
             Broken::Pages => {
                 self.stale += 1;
                 halve = self.stale.is_multiple_of(2);
+            }
+            Broken::Window if listing.at_edge && self.edge > EDGE_MIN => {
+                self.edge = if self.edge > SAFE_EDGE { SAFE_EDGE } else { self.edge - EDGE_STEP };
             }
             Broken::Window => self.refused += 1,
             // A time-out or a page that is too large may come from the window's length.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
 
-use super::fate::{BEGIN, BlobFate, DAY, Fate, IN_TIME, Kind, RETENTION};
+use super::fate::{BEGIN, BlobFate, DAY, HOUR, Fate, IN_TIME, Kind, RETENTION};
 use crate::decode::MAX_ELEMENT;
 use crate::domain::{BlobKey, Claim, ContentId, Gap, GapId, GapReason, Time};
 use crate::sink::DeadLetter;
@@ -315,9 +315,6 @@ impl Oracle {
         for record in self.records.iter_mut().filter(|r| r.delivered > 0) {
             record.excused = record.delivered;
         }
-        for blob in &mut self.blobs {
-            blob.kept.clear();
-        }
         if let Some(floor) = floor {
             let blobs = &self.blobs;
             self.passed = self.order.iter().take_while(|at| blobs[**at].fate.created < floor).count();
@@ -333,7 +330,8 @@ impl Oracle {
                 continue;
             }
             let in_time = fate.listed_at + IN_TIME <= fate.expires;
-            let spoilt = fate.poisoned_until.is_some_and(|until| until + DAY > fate.expires) || blob.buried_alive;
+            // Once it can be had it is asked for within the hour and a quarter.
+            let spoilt = fate.poisoned_until.is_some_and(|until| until + DAY > fate.expires || until + HOUR * 2 > now) || blob.buried_alive;
             let reachable = fate.created >= BEGIN - REACH + DAY;
             let covered = in_time && !spoilt && reachable && (terms_kept || fate.created + RETENTION > now + DAY);
             let told = self.is_in_gap(blob);
