@@ -108,8 +108,8 @@ async fn story(outside: &Outside) -> Result<(), String> {
         let began = outside.look().now();
         through(outside, &mut life, slot.until).await?;
         let world = outside.look();
-        if slot.weather == Weather::Fine && world.fate.keeps_the_terms() && world.oracle.dark.is_empty() {
-            let owed = world.oracle.owed(world.now(), began, true, false);
+        if slot.weather == Weather::Fine && world.fate.keeps_the_terms() && !world.oracle.dark {
+            let owed = world.owed(began, false);
             if !owed.is_empty() {
                 return Err(format!("R25: not out after a fine half hour that began at {began}: {}", owed.join("; ")));
             }
@@ -243,7 +243,7 @@ async fn calm(outside: &Outside, life: &mut Option<Life>) -> Result<(), String> 
         through(outside, life, now + poll.max(HOUR)).await?;
         let world = outside.look();
         let settled = world.fate.calm;
-        let mut owed = world.oracle.owed(world.now(), fate::BEGIN + settled, world.fate.keeps_the_terms(), true);
+        let mut owed = world.owed(fate::BEGIN + settled, true);
         owed.extend(world.oracle.false_gaps());
         if owed.is_empty() {
             break;

@@ -15,6 +15,9 @@ const POISON_MAX: usize = 4_096;
 
 /// How long the service keeps a blob if it does not say (`activity-api.md` section 8).
 const RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
+/// A blob is called expired at once only so shortly before the listing's `contentExpiration`. Earlier it is probably a host that
+/// errs, and the blob is asked for again as one that is not found.
+const EXPIRY_MARGIN: Duration = Duration::from_secs(3600);
 /// A doubtful reply is believed at the earliest after so many attempts, and only if it is the same as the one before.
 const CONFIRM_AFTER: u32 = 3;
 
@@ -319,7 +322,9 @@ impl Blobs {
         let persistence = self.persistence;
         let key = failure.key;
         let Some(blob) = self.fetched(key) else { return Verdict::Unknown };
-        let whole_reply = matches!(failure.fault, Fault::BadReply | Fault::NotFound | Fault::ForeignOrigin | Fault::TooLarge);
+        let expires = blob.entry.expires.unwrap_or(blob.entry.created + RETENTION);
+        let whole_reply =
+            matches!(failure.fault, Fault::BadReply | Fault::NotFound | Fault::Expired | Fault::ForeignOrigin | Fault::TooLarge);
         if !matches!(failure.fault, Fault::Throttled { .. }) {
             blob.failures += 1;
             blob.attempts += u32::from(whole_reply || failure.successes > blob.seen);
@@ -330,14 +335,14 @@ impl Blobs {
         }
         let gap = match failure.fault {
             Fault::Throttled { .. } => None,
-            Fault::Expired => Some((GapReason::Expired, false)),
+            Fault::Expired if server + EXPIRY_MARGIN >= expires => Some((GapReason::Expired, false)),
             Fault::TooLarge => Some((GapReason::TooLarge, false)),
             // Until it must have expired, a host that does not know it may be the odd one out.
-            Fault::NotFound if blob.attempts >= persistence.not_found_after => {
-                let expires = blob.entry.expires.unwrap_or(blob.entry.created + RETENTION);
-                Some((GapReason::NotFound, persistence.provisional && server < expires))
+            Fault::NotFound | Fault::Expired if blob.attempts >= persistence.not_found_after => {
+                let reason = if *failure.fault == Fault::Expired { GapReason::Expired } else { GapReason::NotFound };
+                Some((reason, persistence.provisional && server < expires))
             }
-            Fault::NotFound => None,
+            Fault::NotFound | Fault::Expired => None,
             _ if blob.attempts >= persistence.unreadable_after => Some((GapReason::Unreadable, persistence.provisional)),
             _ => None,
         };

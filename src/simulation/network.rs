@@ -153,7 +153,7 @@ impl World {
         if let Some((hit, fault)) = &fault {
             self.hit(*hit, phase);
             if matches!(fault, Fault::NoSubscription | Fault::Disabled) {
-                self.oracle.dark.push((now, Time::MAX));
+                self.oracle.dark = true;
                 if *fault == Fault::Disabled {
                     let hours = self.dice.between(1, 30);
                     self.repair_at = Some(now + Duration::from_secs(hours * 3600));
@@ -171,11 +171,6 @@ impl World {
         }
         let mut response = self.service.handle(&asked, now);
         self.service.clear_faults();
-        if phase == Phase::Subscription && asked.method == "POST" && response.status == 200
-            && let Some(last) = self.oracle.dark.last_mut()
-        {
-            last.1 = last.1.min(now);
-        }
         if self.fate.long_links {
             lengthen(&mut response);
         }
@@ -230,7 +225,6 @@ impl World {
         }
         if let Some(truth) = blob.and_then(|id| self.oracle.find(id)) {
             truth.lies += u8::from(is_lie);
-            truth.buried_alive |= fault == Fault::Expired;
         }
         Some((hit, fault))
     }

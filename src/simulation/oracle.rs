@@ -36,8 +36,6 @@ pub(super) struct Truth {
     kept: BTreeSet<u64>,
     /// The service has lied about it so convincingly that no client can know better.
     pub(super) lies: u8,
-    /// The service said that it has expired before it had.
-    pub(super) buried_alive: bool,
     /// The dead-letter file had no room for its letters.
     unkept: bool,
 }
@@ -58,8 +56,8 @@ pub(super) struct Oracle {
     floor: Option<Time>,
     begin: Option<Time>,
     gaps: BTreeMap<GapId, Gap>,
-    /// Stretches in which no subscription was enabled.
-    pub(super) dark: Vec<(Time, Time)>,
+    /// The subscription was off at some time.
+    pub(super) dark: bool,
     damaged: bool,
     strict: bool,
     torn: bool,
@@ -85,7 +83,7 @@ impl Oracle {
             floor: None,
             begin: None,
             gaps: BTreeMap::new(),
-            dark: Vec::new(),
+            dark: false,
             damaged: false,
             strict: fate.tells_the_time(),
             torn: false,
@@ -112,7 +110,6 @@ impl Oracle {
             elements: 0,
             kept: BTreeSet::new(),
             lies: 0,
-            buried_alive: false,
             unkept: false,
         };
         let mut body = vec![b'['];
@@ -229,7 +226,7 @@ impl Oracle {
     }
 
     /// A commit has taken effect: everything it says must be true by now.
-    pub(super) fn committed(&mut self, claim: &Claim) -> Result<(), Wrong> {
+    pub(super) fn committed(&mut self, claim: &Claim, hidden: impl Fn(&ContentId) -> bool) -> Result<(), Wrong> {
         for (key, counts) in &claim.done {
             let Some(&at) = self.by_key.get(key) else { return Err(format!("done: a blob that does not exist, {key:?}")) };
             let blob = &self.blobs[at];
@@ -253,7 +250,7 @@ impl Oracle {
             if blob.fate.created >= claim.floor {
                 break;
             }
-            if !self.may_be_passed(blob) {
+            if !self.may_be_passed(blob) && !hidden(&blob.id) {
                 let why = self.whole(blob).err().unwrap_or_default();
                 return Err(format!("R6: the floor {} passed {} of {}: {why}", claim.floor, blob.id, blob.fate.created));
             }
@@ -269,7 +266,6 @@ impl Oracle {
             || blob.fate.listed_at > blob.fate.created
             || self.whole(blob).is_ok()
             || self.is_in_gap(blob)
-            || self.is_dark(blob)
             || self.begin.is_none_or(|begin| blob.fate.created < begin)
     }
 
@@ -286,10 +282,6 @@ impl Oracle {
         let created = blob.fate.created;
         self.gaps.get(&GapId::of_blob(blob.key)).is_some_and(Gap::is_open)
             || self.gaps.values().any(|gap| gap.blob.is_none() && gap.is_open() && gap.from <= created && created < gap.to)
-    }
-
-    fn is_dark(&self, blob: &Truth) -> bool {
-        self.dark.iter().any(|(from, to)| *from <= blob.fate.created && blob.fate.created < *to)
     }
 
     /// The process has ended without a commit of what was written last: it may come once more.
@@ -322,16 +314,19 @@ impl Oracle {
     }
 
     /// The blobs that the promise covers and that are not out.
-    pub(super) fn owed(&self, now: Time, settled: Time, terms_kept: bool, late_too: bool) -> Vec<String> {
+    pub(super) fn owed(&self, now: Time, settled: Time, terms_kept: bool, late_too: bool, hidden: impl Fn(&ContentId) -> bool) -> Vec<String> {
         let mut owed = Vec::new();
         for blob in &self.blobs {
             let fate = &blob.fate;
-            if fate.listed_at > settled || (!late_too && fate.listed_at > fate.created) || self.whole(blob).is_ok() || self.is_dark(blob) {
+            if fate.listed_at > settled || (!late_too && fate.listed_at > fate.created) || self.whole(blob).is_ok() || hidden(&blob.id) {
                 continue;
             }
             let in_time = fate.listed_at + IN_TIME <= fate.expires;
             // Once it can be had it is asked for within the hour and a quarter.
-            let spoilt = fate.poisoned_until.is_some_and(|until| until + DAY > fate.expires || until + HOUR * 2 > now) || blob.buried_alive;
+            let spoilt = fate.poisoned_until.is_some_and(|until| until + DAY > fate.expires || until + HOUR * 2 > now);
+            if spoilt && !late_too {
+                continue;
+            }
             let reachable = fate.created >= BEGIN - REACH + DAY;
             let covered = in_time && !spoilt && reachable && (terms_kept || fate.created + RETENTION > now + DAY);
             let told = self.is_in_gap(blob);

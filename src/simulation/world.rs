@@ -254,6 +254,12 @@ impl World {
         }
     }
 
+    /// What the oracle finds owed at this moment.
+    pub(super) fn owed(&self, settled: Time, late_too: bool) -> Vec<String> {
+        let now = self.now();
+        self.oracle.owed(now, settled, self.fate.keeps_the_terms(), late_too, |id| self.service.hides(id, now))
+    }
+
     /// What an administrator does when a subscription is disabled: after some hours, enable it.
     pub(super) fn administer(&mut self) {
         let now = self.now();
@@ -265,9 +271,6 @@ impl World {
         let path = format!("/api/v1.0/{}/activity/feed/subscriptions/start?contentType=Audit.General&PublisherIdentifier={}", self.fate.tenant, self.fate.tenant);
         let reply = self.service.handle(&Request::post(&path).bearer(&token), now);
         self.note(|| format!("the administrator enables the subscription: {}", reply.status));
-        if let Some(last) = self.oracle.dark.last_mut().filter(|_| reply.status == 200) {
-            last.1 = now;
-        }
     }
 }
 

@@ -59,6 +59,11 @@ impl Service {
         self.subscriptions.remove_all(now);
     }
 
+    /// True if a stopped subscription hides this blob: content that became available while none was enabled is lost.
+    pub fn hides(&self, id: &ContentId, now: Time) -> bool {
+        self.catalogue.find(id).is_some_and(|blob| !self.subscriptions.shows(blob.content_type, blob.created, now))
+    }
+
     /// Takes back every token that was given out.
     pub fn revoke_tokens(&mut self) {
         self.tokens.revoke_all();
