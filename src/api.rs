@@ -23,6 +23,7 @@ pub use crate::wire::{Failure, RequestKind};
 
 use crate::auth::{Token, TokenSource};
 use crate::domain::{ContentType, Fault, Refusal, TenantId, Time, Window};
+use crate::mutant::{self, Mutant};
 use crate::wire::{self, ErrorBody, Headers, Method, Reply, Request, Transport, WireError};
 use origin::Origin;
 
@@ -196,7 +197,13 @@ impl<T: Transport> Client<T> {
         }
         token.accept();
         let next = NEXT_PAGE_HEADERS.iter().filter_map(|name| reply.headers.get(name)).map(str::trim).find(|v| !v.is_empty());
-        let next = next.map(str::to_owned);
+        let mut next = next.map(str::to_owned);
+        if mutant::on(Mutant::P17)
+            && let Some((before, key)) = next.as_deref().and_then(|next| next.split_once("nextPage="))
+        {
+            let end = key.find(|c: char| !c.is_alphanumeric()).unwrap_or(key.len());
+            next = Some(format!("{before}nextPage={}", &key[..end]));
+        }
         Ok(Page { date: reply.headers.date(), next, body: reply.body })
     }
 

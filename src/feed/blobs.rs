@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::backoff::{Backoff, Jitter};
 use crate::domain::{BlobEntry, BlobKey, DoneSet, Fault, Gap, GapBlob, GapId, GapReason, Part, Time};
+use crate::mutant::{self, Mutant};
 
 /// Blobs known but not done: at half a kilobyte each two megabytes. What does not fit is listed again later.
 pub const PENDING_MAX: usize = 4_096;
@@ -329,6 +330,12 @@ impl Blobs {
             blob.failures += 1;
             blob.attempts += u32::from(whole_reply || failure.successes > blob.seen);
             blob.seen = failure.successes;
+        }
+        let dropped = (mutant::on(Mutant::P8) && blob.failures >= 3)
+            || (mutant::on(Mutant::P14) && *failure.fault == Fault::NotFound);
+        if dropped {
+            self.bury(key);
+            return Verdict::Unknown;
         }
         if failure.print.is_some() {
             blob.suspect = failure.print;

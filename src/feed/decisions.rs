@@ -7,7 +7,8 @@ use super::listing::{self, Lister, SAFE_EDGE};
 use super::protocol::{Action, Finish, Moment, Notice, Plan};
 use super::subscription::Step;
 use super::{Feed, Now, PASSES_MAX, QUIET_COMMIT, REMEMBER, SETTLE, Sealed};
-use crate::domain::{Claim, GapReason, Time};
+use crate::domain::{Claim, Counts, GapReason, Time};
+use crate::mutant::{self, Mutant};
 
 impl Feed {
     pub(super) fn committed(&mut self, now: Now, id: BatchId) {
@@ -27,6 +28,10 @@ impl Feed {
     pub(super) fn raise_floor(&mut self) {
         let Some(lister) = &self.lister else { return };
         let listed = lister.frontier().unwrap_or(self.end);
+        if mutant::on(Mutant::P9) {
+            self.floor = self.floor.max(listed.min(self.end));
+            return;
+        }
         let floor = self.blobs.oldest_pending().map_or(listed, |oldest| oldest.min(listed)).floor_second();
         self.floor = self.floor.max(floor.min(self.end));
     }
@@ -119,6 +124,15 @@ impl Feed {
         if self.may_fetch()
             && let Some(order) = self.blobs.next_fetch(mono)
         {
+            let stale = order.entry.expires.is_some_and(|expires| expires <= now.wall);
+            if mutant::on(Mutant::P6) || (stale && mutant::on(Mutant::P16)) {
+                self.open.done.push((order.entry.key(), Counts::default()));
+                self.open.grew(0, mono);
+                if stale {
+                    self.blobs.finished(order.entry.key(), server);
+                    return false;
+                }
+            }
             return self.ask(mono, Action::Fetch(order));
         }
         false
@@ -151,6 +165,7 @@ impl Feed {
                 self.end = resolve(to).min(server).ceil_second().max(self.begin);
             }
             _ if self.memory_floor.is_none() => {
+                let retention = if mutant::on(Mutant::P5) { server } else { retention };
                 self.begin = retention.max(self.settings.not_before.unwrap_or(Time::MIN)).floor_second();
                 self.notice(Notice::FirstStart { begin: self.begin });
             }

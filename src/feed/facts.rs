@@ -9,6 +9,7 @@ use super::protocol::{Finish, Notice};
 use super::subscription::Standing;
 use super::{Feed, LISTING_ATTEMPTS_MAX, Now, QUIET_COMMIT, STARTS_MAX, UNREADABLE_ENTRIES_MAX};
 use crate::domain::{BlobEntry, BlobKey, Counts, Fault, Gap, GapId, GapReason, Part, Refusal, Time, Window};
+use crate::mutant::{self, Mutant};
 
 /// Where the clocks differ, the subscriptions are listed again after this, to hear the service's time from others of its hosts.
 const WITNESS_AFTER: Duration = Duration::from_millis(300);
@@ -81,7 +82,7 @@ impl Feed {
     }
 
     pub(super) fn stretch_gap(&mut self, now: Now, reason: GapReason, from: Time, to: Time) {
-        if from >= to {
+        if from >= to || mutant::on(Mutant::P13) {
             return;
         }
         let gap = Gap {
@@ -236,6 +237,7 @@ impl Feed {
         let failure = BlobFailure { key, fault, detail, print, successes };
         let verdict = self.blobs.failed(failure, now.mono, server, &mut self.jitter);
         match &verdict {
+            Verdict::Gap(Some(gap)) if mutant::on(Mutant::P13) && gap.reason == GapReason::Expired => {}
             Verdict::Gap(Some(gap)) => self.record_gap(now, (**gap).clone()),
             Verdict::Gap(None) | Verdict::Unknown => {}
             Verdict::Later(wait) => {

@@ -16,6 +16,7 @@ use crate::decode::{DeadReason, Decoder, Item, Shape};
 use crate::domain::{BlobKey, Counts, Part, RecordTypes, Time};
 use crate::feed::FetchOrder;
 use crate::format::{Context, Formatter};
+use crate::mutant::{self, Mutant};
 use crate::sink::DeadLetter;
 
 /// Wanted lines held until the blob's end. Real blobs stay far below: it takes sixty of the largest records seen in public.
@@ -201,6 +202,11 @@ impl State<'_> {
     fn wanted(&mut self, index: u64, raw: &[u8]) {
         self.check_part(index);
         self.complete = index + 1;
+        if mutant::on(Mutant::P15) && index > 0 {
+            self.counts.read += 1;
+            self.counts.filtered += 1;
+            return;
+        }
         self.digest.write_u64(index);
         self.digest.write(raw);
         self.print.write_u64(index);
@@ -226,6 +232,14 @@ impl State<'_> {
         self.print.write(reason.as_str().as_bytes());
         self.print.write(raw);
         let framing = reason == DeadReason::FramingLost;
+        if mutant::on(Mutant::P11b) || (mutant::on(Mutant::P18) && reason == DeadReason::TooLarge) {
+            if last && !framing {
+                self.complete = index + 1;
+                self.counts.read += 1;
+                self.counts.delivered += 1;
+            }
+            return;
+        }
         if last && !framing {
             self.complete = index + 1;
         }

@@ -13,9 +13,10 @@ use super::clock::Clock;
 use super::reading::{End, Held, Reading};
 use crate::api::{self, Client, Failure, Page, RequestKind};
 use crate::decode::{Decoder, Item, Shape};
-use crate::domain::{BlobEntry, ContentType, Fault, RecordTypes, TenantId, Time, Window};
+use crate::domain::{BlobEntry, ContentType, Counts, Fault, RecordTypes, TenantId, Time, Window};
 use crate::feed::{FetchOrder, Input, ListingId, Standing};
 use crate::format::{Context, Formatter};
+use crate::mutant::{self, Mutant};
 use crate::wire::{Body, Transport};
 
 /// Listing entries reported at once: small against the 4,096 that may be pending.
@@ -129,6 +130,7 @@ impl<T: Transport, C: Clock> Session<T, C> {
         };
         let input = match read {
             Ok((next, date)) => Input::PageEnd { id, next, date },
+            Err((Fault::WindowRefused, _, date)) if mutant::on(Mutant::P4) => Input::PageEnd { id, next: None, date },
             Err((fault, detail, date)) => Input::ListFailed { id, fault, detail, date, sent },
         };
         fact(reports, input).await;
@@ -145,7 +147,13 @@ impl<T: Transport, C: Clock> Session<T, C> {
         let mut decoder = Decoder::new(RecordTypes::All);
         let mut entries = Entries { good: Vec::new(), bad: Vec::new(), fallback: window.from() };
         let mut bytes = 0;
-        while let Some(chunk) = page.body.chunk().await.map_err(|e| parts_of(api::body_failure(kind, e, page.date)))? {
+        loop {
+            let chunk = match page.body.chunk().await {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => break,
+                Err(_) if mutant::on(Mutant::P1) => break,
+                Err(error) => return Err(parts_of(api::body_failure(kind, error, page.date))),
+            };
             bytes += chunk.len() as u64;
             if bytes > PAGE_BYTES_MAX {
                 return Err((Fault::BadReply, format!("the page exceeds {PAGE_BYTES_MAX} bytes"), page.date));
@@ -162,9 +170,13 @@ impl<T: Transport, C: Clock> Session<T, C> {
         match ending.shape {
             Shape::Error(raw) => return Err(parts_of(api::error_object(kind, 200, &raw, page.date))),
             Shape::Array => {}
+            Shape::Lost if mutant::on(Mutant::P1) => {}
             Shape::Nothing => return bad("the page is empty".into()),
             Shape::Object => return bad("the page is an object instead of a list".into()),
             Shape::Lost => return bad("the page is no complete JSON list".into()),
+        }
+        if mutant::on(Mutant::P3) && (ending.elements == 0 || page.next.as_ref().is_some_and(|next| next.len() >= 8192)) {
+            page.next = None;
         }
         if !entries.good.is_empty() {
             fact(reports, Input::Entries { id, entries: entries.good }).await;
@@ -205,6 +217,11 @@ impl<T: Transport, C: Clock> Session<T, C> {
         let key = order.entry.key();
         let Err(failed) = self.read_blob(&order, &reports).await else { return };
         let Unread { fault, detail, date, print } = failed;
+        if mutant::on(Mutant::P12) {
+            let input = Input::BlobDone { key, counts: Counts::default(), bytes: 0, date };
+            piece(&reports, Held::default(), input).await;
+            return;
+        }
         fact(&reports, Input::BlobFailed { key, fault, detail, print, date }).await;
     }
 

@@ -7,7 +7,8 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::domain::{Counts, Gap};
+use crate::domain::{Claim, Counts, Gap};
+use crate::mutant::{self, Mutant};
 use crate::sink::{Batch, Sink, SinkError};
 use crate::store::{Store, StoreError};
 
@@ -112,7 +113,13 @@ impl<S: Sink, T: Store> Desk<S, T> {
     }
 }
 
-fn write<S: Sink, T: Store>(sink: &mut S, store: &mut T, batch: Batch) -> Result<Written, WriteError> {
+fn write<S: Sink, T: Store>(sink: &mut S, store: &mut T, mut batch: Batch) -> Result<Written, WriteError> {
+    let mut late = None;
+    if mutant::on(Mutant::P11) {
+        let lines = std::mem::take(&mut batch.lines);
+        let claim = Claim { done: Vec::new(), gaps: Vec::new(), parts: Vec::new(), ..batch.claim.clone() };
+        late = Some(Batch { claim, lines, line_count: batch.line_count, dead: Vec::new() });
+    }
     let receipt = sink.write(batch).map_err(|error| match error {
         SinkError::DeadLetter { .. } => WriteError::State(error.to_string()),
         SinkError::Closed { .. } => WriteError::Closed(error.to_string()),
@@ -128,5 +135,8 @@ fn write<S: Sink, T: Store>(sink: &mut S, store: &mut T, batch: Batch) -> Result
     };
     claim.done.iter().for_each(|(_, counts)| written.counts.add(counts));
     store.commit(receipt).map_err(|error| WriteError::State(error.to_string()))?;
+    if let Some(late) = late {
+        let _ = sink.write(late);
+    }
     Ok(written)
 }

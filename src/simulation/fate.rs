@@ -93,7 +93,7 @@ impl Fate {
     pub(super) fn of(seed: u64) -> Self {
         let mut dice = Dice::new(seed, &[0x0066_6174_6573]);
         let minutes = |n: u64| Duration::from_secs(n * 60);
-        let poll_interval = minutes(dice.pick(&[5, 15, 15, 30, 30, 60, 60, 180]));
+        let poll_interval = minutes(dice.pick(&[5, 10, 12, 12, 12, 12, 12, 12, 12, 60]));
         let days = dice.between(8, 10);
         let calm = DAY * u32::try_from(days).expect("a few days");
         let count = if dice.chance(0.1) { dice.between(20, 80) } else { dice.between(3, 20) };
@@ -160,9 +160,9 @@ fn weather(dice: &mut Dice, poll_interval: Duration, calm: Duration, long_absenc
         let next_fine = DAY * day + hour;
         while at < next_fine {
             let (weather, longest) = match dice.below(10) {
-                0..=4 => (Weather::Down, HOUR * 14),
-                5..=6 => (Weather::Cut, HOUR / 2),
-                _ => (rough, HOUR * 2),
+                0..=5 => (Weather::Down, HOUR * 16),
+                6 => (Weather::Cut, HOUR / 4),
+                _ => (rough, HOUR),
             };
             let length = span(dice, Duration::from_secs(60), longest);
             at = (at + length).min(next_fine);

@@ -5,9 +5,34 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Figures, run};
+use crate::mutant::{self, Mutant};
 
 /// Seeds that `cargo test` runs.
 const SEEDS: u64 = 2_000;
+/// Seeds within which a mutant must be seen.
+const MUTANT_SEEDS: u64 = 20_000;
+/// The loss paths that the simulation sees. The store's own (P5 on disk, P7, P18b, P19) are for its crash and damage tests.
+const MUTANTS: &[Mutant] = &[
+    Mutant::P1,
+    Mutant::P2,
+    Mutant::P3,
+    Mutant::P4,
+    Mutant::P5,
+    Mutant::P6,
+    Mutant::P8,
+    Mutant::P9,
+    Mutant::P10,
+    Mutant::P11,
+    Mutant::P11b,
+    Mutant::P12,
+    Mutant::P13,
+    Mutant::P14,
+    Mutant::P15,
+    Mutant::P16,
+    Mutant::P16b,
+    Mutant::P17,
+    Mutant::P18,
+];
 /// Failing seeds that are told before a run is broken off.
 const TOLD: usize = 10;
 
@@ -72,6 +97,37 @@ fn seeds() {
     if count >= SEEDS {
         assert_eq!(figures.faults.empty(), [""; 0], "these never met");
     }
+}
+
+/// Each loss path of another collector, seeded into the shipped code, is seen.
+#[test]
+fn mutants() {
+    let mut survivors = Vec::new();
+    for seeded in MUTANTS {
+        let next = AtomicU64::new(0);
+        let caught = Mutex::new(None::<(u64, String)>);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while caught.lock().unwrap().is_none() {
+                        let seed = next.fetch_add(1, Ordering::Relaxed);
+                        if seed >= MUTANT_SEEDS {
+                            return;
+                        }
+                        if let Err(why) = mutant::with(*seeded, || run(seed, false)) {
+                            caught.lock().unwrap().get_or_insert((seed, why));
+                        }
+                    }
+                });
+            }
+        });
+        match caught.into_inner().unwrap() {
+            Some((seed, why)) => say(&format!("{seeded:?}: caught by seed {seed}: {}", why.chars().take(160).collect::<String>())),
+            None => survivors.push(seeded),
+        }
+    }
+    say(&format!("{} of {} mutants caught by the simulation", MUTANTS.len() - survivors.len(), MUTANTS.len()));
+    assert!(survivors.is_empty(), "not caught within {MUTANT_SEEDS} seeds: {survivors:?}");
 }
 
 /// Tells one seed step by step, if one is asked for.
