@@ -19,7 +19,7 @@ const RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
 /// A blob is called expired at once only so shortly before the listing's `contentExpiration`. Earlier it is probably a host that
 /// errs, and the blob is asked for again as one that is not found.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(3600);
-/// A doubtful reply is believed at the earliest after so many attempts, and only if it is the same as the one before.
+/// A doubtful reply is believed only after so many others that were the same, with no different doubtful one between.
 const CONFIRM_AFTER: u32 = 3;
 
 /// How persistent to be with a blob that can't be had.
@@ -37,10 +37,11 @@ pub struct Persistence {
 }
 
 impl Persistence {
-    /// A poller's: a few quick attempts, then at falling frequency down to once an hour.
+    /// A poller's: a few quick attempts, then at falling frequency down to one in 20 to 25 minutes, so that half an hour in
+    /// which the service works holds one. With the most blobs that are asked for so, that is a tenth of the quota.
     pub fn poller() -> Self {
         Self {
-            backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(3600)),
+            backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(20 * 60)),
             unreadable_after: 6,
             not_found_after: 6,
             provisional: true,
@@ -82,7 +83,9 @@ struct Blob {
     /// The feed's count of successes at the last failure.
     seen: u64,
     part: Option<Part>,
+    /// The fingerprint of the last doubtful reply, and how many were the same.
     suspect: Option<u64>,
+    suspected: u32,
     accepted: Option<u64>,
     gap: Option<GapReason>,
 }
@@ -243,7 +246,7 @@ impl Blobs {
         Some(FetchOrder {
             entry: blob.entry.clone(),
             part: blob.part,
-            confirm: blob.suspect.filter(|_| blob.attempts >= CONFIRM_AFTER),
+            confirm: blob.suspect.filter(|_| blob.suspected >= CONFIRM_AFTER),
             accepted: blob.accepted,
             attempts: blob.attempts,
         })
@@ -338,6 +341,7 @@ impl Blobs {
             return Verdict::Unknown;
         }
         if failure.print.is_some() {
+            blob.suspected = if blob.suspect == failure.print { blob.suspected + 1 } else { 1 };
             blob.suspect = failure.print;
         }
         let gap = match failure.fault {
@@ -384,7 +388,7 @@ impl Blobs {
         blob.failures += 1;
         blob.attempts += 1;
         blob.part = Some(part);
-        blob.suspect = Some(print);
+        (blob.suspect, blob.suspected) = (Some(print), CONFIRM_AFTER);
         blob.accepted = Some(print);
         let gap = blob.gap_now(part.key, GapReason::Unreadable, provisional, server, detail);
         if provisional {
@@ -493,6 +497,7 @@ impl Blob {
             seen: 0,
             part,
             suspect: None,
+            suspected: 0,
             accepted: None,
             gap: None,
         }

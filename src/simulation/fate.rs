@@ -97,7 +97,11 @@ impl Fate {
         let days = dice.between(8, 10);
         let calm = DAY * u32::try_from(days).expect("a few days");
         let count = if dice.chance(0.1) { dice.between(20, 80) } else { dice.between(3, 20) };
-        let per_minute = if count > 20 { dice.pick(&[6, 10, 20]) } else { dice.pick(&[3, 4, 6]) };
+        let page_size = dice.pick(&[1, 2, 3, 5, 200]);
+        // Enough quota is a term of the promise: in half an hour everything can be listed three times and fetched twice.
+        let pages = count / page_size + 10;
+        let enough = u32::try_from((pages * 3 + count * 2).div_ceil(30)).unwrap_or(u32::MAX).max(3);
+        let per_minute = enough + dice.pick(&[0, 0, 1, 4]);
         let long_absence = dice.chance(0.04);
         let slots = weather(&mut dice, poll_interval, calm, long_absence);
         Self {
@@ -108,8 +112,8 @@ impl Fate {
             poll_interval,
             look_back: HOUR * dice.pick(&[1, 6, 24, 24]),
             per_minute,
-            quota: dice.chance(0.3).then(|| per_minute.div_ceil(2) + u32::try_from(dice.below(4)).unwrap_or(0)),
-            page_size: dice.pick(&[1, 2, 3, 5, 200]),
+            quota: dice.chance(0.3).then(|| enough + u32::try_from(dice.below(4)).unwrap_or(0)),
+            page_size: usize::try_from(page_size).expect("a small number"),
             page_key_lifetime: dice.chance(0.2).then(|| minutes(dice.between(1, 60))),
             token_lifetime: Duration::from_secs(dice.pick(&[120, 600, 3599, 86_400])),
             long_links: dice.chance(0.05),
