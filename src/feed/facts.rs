@@ -245,6 +245,12 @@ impl Feed {
             }
         }
         match fault {
+            // The entry is wrong, and asking again by it is useless: another listing may have a better one.
+            Fault::ForeignOrigin if matches!(verdict, Verdict::Later(_) | Verdict::Gap(Some(_))) => {
+                if let Some(lister) = &mut self.lister {
+                    lister.look_again(key.created);
+                }
+            }
             Fault::Throttled { .. } | Fault::Transient { .. } => {
                 self.setback(now, fault, detail, sent);
                 // With nothing else under way, only a look elsewhere tells whether it is the blob or the service.

@@ -69,6 +69,8 @@ pub enum Purpose {
     Backlog,
     /// A stretch listed before, again; the index of its level.
     Sweep(usize),
+    /// Blobs whose listing entries were wrong.
+    Errand,
 }
 
 /// Why a listing could not be completed.
@@ -119,6 +121,8 @@ pub struct Lister {
     poll: Option<(Duration, Duration)>,
     overlap: Duration,
     sweeps: Vec<Sweep>,
+    /// To be listed once more because of wrong entries. One stretch that covers them all: cheap even if all are wrong.
+    errand: Option<(Time, Time)>,
     tile: Duration,
     /// The next backlog window holds hardly anything new and needs no room.
     shortened: bool,
@@ -158,6 +162,7 @@ impl Lister {
             poll: None,
             overlap: OVERLAP_MAX,
             sweeps: Vec::new(),
+            errand: None,
             tile: TILE_MAX,
             shortened: false,
             active: BTreeMap::new(),
@@ -176,6 +181,13 @@ impl Lister {
     pub fn again(&mut self, from: Time, to: Time) {
         self.unlisted = Stretches::one(from.floor_second(), to);
         self.repeats = true;
+    }
+
+    /// Lists the moment once more, as soon as there is nothing more urgent: the entry of its blob was wrong.
+    pub fn look_again(&mut self, created: Time) {
+        let from = created.floor_second();
+        let to = from + TILE_MIN;
+        self.errand = Some(self.errand.map_or((from, to), |(a, b)| (a.min(from), b.max(to))));
     }
 
     /// True if everything was listed before.
@@ -200,7 +212,7 @@ impl Lister {
 
     /// True if nothing is left to list.
     pub fn is_done(&self) -> bool {
-        self.unlisted.is_empty() && self.active.is_empty()
+        self.unlisted.is_empty() && self.active.is_empty() && self.errand.is_none()
     }
 
     /// What lies before the edge of retention and can't be listed any more. The caller turns it into a gap, if the clocks
@@ -274,7 +286,17 @@ impl Lister {
             return self.open(Purpose::Backlog, from, to, OVERLAP_MIN, server);
         }
         self.shortened = false;
-        if room { self.next_sweep(now, server) } else { None }
+        if !room {
+            return None;
+        }
+        if let Some((from, to)) = self.errand {
+            let from = from.max((server - self.edge).ceil_second());
+            if from < to {
+                return self.open(Purpose::Errand, from, to, OVERLAP_MIN, server);
+            }
+            self.errand = None;
+        }
+        self.next_sweep(now, server)
     }
 
     fn next_sweep(&mut self, now: Duration, server: Time) -> Option<(ListingId, Window)> {
@@ -397,6 +419,9 @@ impl Lister {
                 }
             }
             Purpose::Backlog => self.unlisted.remove(listing.from, to),
+            Purpose::Errand => {
+                self.errand = self.errand.filter(|(_, end)| listing.to < *end).map(|(from, end)| (from.max(listing.to), end));
+            }
             Purpose::Sweep(level) => {
                 if let Some(sweep) = self.sweeps.get_mut(level)
                     && let Some((_, end, spent)) = sweep.run
@@ -476,7 +501,8 @@ impl Lister {
             at(due);
         }
         if !self.running(false) {
-            if self.backlog(server).is_some() || (self.poll.is_none() && !self.unlisted.is_empty()) {
+            let backlog = self.backlog(server).is_some() || (self.poll.is_none() && !self.unlisted.is_empty());
+            if backlog || self.errand.is_some() {
                 at(soon);
             }
             for sweep in &self.sweeps {
