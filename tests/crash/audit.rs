@@ -1,0 +1,236 @@
+//! What must hold after a crash: of the output, of the state, and of both together.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use defender_feed::domain::{ContentType, FeedId};
+use defender_feed::store::{Condition, Restored, SledStore, Store, inspect};
+
+use crate::calls::Call;
+use crate::host::{Host, Run};
+use crate::tenant::{Blob, Tenant};
+
+/// What went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Wrong {
+    /// The state could not be read, was called damaged or gone back, or did not verify.
+    Unreadable,
+    /// A wanted record is missing in the end.
+    Lost,
+    /// More came again than one batch.
+    Repeated,
+    /// The state claims what was not delivered.
+    Ahead,
+    /// A line that is no record's.
+    Torn,
+    /// The ledger does not add up.
+    Ledger,
+    /// It hung, crashed, or did not go on by itself.
+    Stuck,
+    /// A crash point that could not be hit, or a call that was not seen.
+    Missed,
+}
+
+impl Wrong {
+    /// All of them, and the words of the figures.
+    pub(crate) const ALL: [(Wrong, &'static str); 8] = [
+        (Wrong::Unreadable, "unreadable stores"),
+        (Wrong::Lost, "lost records"),
+        (Wrong::Repeated, "repeated beyond a batch"),
+        (Wrong::Ahead, "cursors ahead of the output"),
+        (Wrong::Torn, "torn lines"),
+        (Wrong::Ledger, "ledgers out of balance"),
+        (Wrong::Stuck, "stuck"),
+        (Wrong::Missed, "points not hit"),
+    ];
+}
+
+/// Everything that was found wrong, in words.
+#[derive(Debug, Default)]
+pub(crate) struct Findings(pub(crate) Vec<(Wrong, String)>);
+
+impl Findings {
+    pub(crate) fn add(&mut self, wrong: Wrong, what: impl Into<String>) {
+        self.0.push((wrong, what.into()));
+    }
+
+    /// How many are of that kind.
+    pub(crate) fn count(&self, wrong: Wrong) -> usize {
+        self.0.iter().filter(|(w, _)| *w == wrong).count()
+    }
+}
+
+/// The whole lines of an output, and what comes after the last of them.
+pub(crate) fn lines(output: &[u8]) -> (Vec<&[u8]>, &[u8]) {
+    let mut lines: Vec<&[u8]> = output.split(|byte| *byte == b'\n').collect();
+    let tail = lines.pop().unwrap_or_default();
+    (lines, tail)
+}
+
+/// How far the output had surely come: its length at the last sync that succeeded.
+pub(crate) fn durable_output(before: u64, calls: &[Call], output: &Path) -> u64 {
+    let (mut length, mut durable) = (before, before);
+    for call in calls.iter().filter(|call| call.path == output) {
+        match (call.name.as_str(), call.result, call.offset) {
+            ("write", Ok(written), Some(at)) => length = at + written,
+            ("fsync", Ok(_), _) => durable = length,
+            _ => {}
+        }
+    }
+    durable
+}
+
+/// The most that a run may repeat: its last batch, if that was not committed any more.
+pub(crate) fn last_batch(calls: &[Call], output: &Path) -> u64 {
+    let writes = calls.iter().filter(|call| call.path == output && call.name == "write");
+    writes.filter_map(|call| call.result.ok()).filter(|length| *length > 1).last().unwrap_or(0)
+}
+
+/// The state that a start would take up, read from a copy.
+pub(crate) fn restored(state: &Path, tenant: &Tenant) -> Result<Restored, String> {
+    let feed = FeedId { tenant: tenant.id().parse().unwrap(), content_type: ContentType::AuditGeneral };
+    let (mut store, report) = SledStore::open(state).map_err(|error| error.to_string())?;
+    if !matches!(report.condition, Condition::FirstStart | Condition::Healthy) {
+        return Err(format!("{:?}", report.condition));
+    }
+    store.restore(&feed).map_err(|error| error.to_string())
+}
+
+/// True if the state says that nothing more is to come of the blob. A blob in a gap does not count.
+pub(crate) fn claims_done(restored: &Restored, blob: &Blob) -> bool {
+    let gap = restored.gaps.iter().any(|gap| gap.blob.as_ref().is_some_and(|of| of.entry.key() == blob.key));
+    !gap && (restored.done.contains(blob.key) || restored.floor.is_some_and(|floor| blob.key.created < floor))
+}
+
+/// Everything that the state claims stands in this output and in these dead letters.
+pub(crate) fn check_claims(restored: &Restored, blobs: &[Blob], output: &[u8], dead: &[u8], findings: &mut Findings) {
+    let out: BTreeSet<&[u8]> = lines(output).0.into_iter().collect();
+    let dead = lines(dead).0;
+    for blob in blobs.iter().filter(|blob| !blob.expired) {
+        let part = restored.parts.iter().find(|part| part.key == blob.key);
+        let reach = match (claims_done(restored, blob), part) {
+            (true, _) => usize::MAX,
+            (false, Some(part)) => usize::try_from(part.elements).unwrap(),
+            (false, None) => 0,
+        };
+        let missing = blob.lines().filter(|(at, line)| *at < reach && !out.contains(line.as_bytes())).count();
+        if missing > 0 {
+            let what = format!("the blob of {} is claimed up to element {reach}, {missing} of its lines are not out", blob.key.created);
+            findings.add(Wrong::Ahead, what);
+        }
+        if reach == usize::MAX && blob.dead().count() > dead.len() {
+            findings.add(Wrong::Ahead, format!("the blob of {} is claimed, its dead letter is not kept", blob.key.created));
+        }
+    }
+}
+
+/// The dead letters on a machine.
+pub(crate) fn dead_letters(state: &Path, tenant: &Tenant) -> Vec<u8> {
+    fs::read(state.join("dead-letter").join(format!("{}.ndjson", tenant.id()))).unwrap_or_default()
+}
+
+/// After a run that was hit: what its state claims is true.
+pub(crate) fn after_crash(host: &Host, tenant: &Tenant, durable: u64, findings: &mut Findings) {
+    let twin = host.twin();
+    if !twin.state().exists() {
+        return;
+    }
+    match restored(&twin.state(), tenant) {
+        Ok(restored) => {
+            let output = host.written();
+            let durable = &output[..output.len().min(usize::try_from(durable).unwrap())];
+            check_claims(&restored, &tenant.blobs, durable, &dead_letters(&host.state(), tenant), findings);
+        }
+        Err(why) => findings.add(Wrong::Unreadable, format!("what the crash left does not open: {why}")),
+    }
+}
+
+/// After the last start: it ended well, and everything is there.
+pub(crate) fn after_restart(host: &Host, tenant: &Tenant, run: &Run, allowed: Allowed, findings: &mut Findings) {
+    if run.hung || !matches!(run.code(), Some(0 | 3)) {
+        findings.add(Wrong::Stuck, format!("the restart did not end well: {}", run.story()));
+    }
+    for word in ["state_damaged", "state_rolled_back", "state_vanished", "panicked"] {
+        if run.said.contains(word) {
+            findings.add(Wrong::Unreadable, format!("the restart says {word}: {}", run.story()));
+        }
+    }
+    check_output(&host.written(), tenant.lines(), allowed, findings);
+    check_dead_letters(&dead_letters(&host.state(), tenant), tenant, findings);
+    if let Some(what) = host.verify() {
+        findings.add(Wrong::Unreadable, format!("state verify: {what}"));
+    }
+    check_ledger(host, tenant, findings);
+}
+
+/// What a crash may leave in the output.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Allowed {
+    /// So many bytes may stand there twice.
+    pub(crate) repeated: u64,
+    /// So many lines may be broken off, because a write was.
+    pub(crate) torn: usize,
+}
+
+/// Every wanted line at least once, nothing else, and not too much of it twice.
+pub(crate) fn check_output<'a>(output: &[u8], wanted: impl Iterator<Item = &'a str>, allowed: Allowed, findings: &mut Findings) {
+    let mut seen: BTreeMap<&[u8], u64> = wanted.map(|line| (line.as_bytes(), 0)).collect();
+    let (out, tail) = lines(output);
+    let mut torn = 0;
+    let mut repeated = 0;
+    for line in out {
+        if let Some(count) = seen.get_mut(line) {
+            *count += 1;
+            repeated += if *count > 1 { line.len() as u64 + 1 } else { 0 };
+        } else if seen.keys().any(|wanted| wanted.starts_with(line)) {
+            torn += 1;
+        } else {
+            findings.add(Wrong::Torn, format!("no record has this line: {}", cut(line)));
+        }
+    }
+    if torn > allowed.torn || !tail.is_empty() {
+        findings.add(Wrong::Torn, format!("{torn} lines broken off, and at the end {:?}", cut(tail)));
+    }
+    if repeated > allowed.repeated {
+        findings.add(Wrong::Repeated, format!("{repeated} bytes stand there again, {} may", allowed.repeated));
+    }
+    for (line, _) in seen.iter().filter(|(_, count)| **count == 0) {
+        findings.add(Wrong::Lost, format!("missing: {}", cut(line)));
+    }
+}
+
+fn check_dead_letters(dead: &[u8], tenant: &Tenant, findings: &mut Findings) {
+    let (letters, tail) = lines(dead);
+    let whole = letters.iter().filter(|line| serde_json::from_slice::<serde_json::Value>(line).is_ok()).count();
+    let wanted: usize = tenant.blobs.iter().map(|blob| blob.dead().count()).sum();
+    if whole != letters.len() || !tail.is_empty() {
+        findings.add(Wrong::Torn, "a dead letter is broken off");
+    }
+    if whole < wanted {
+        findings.add(Wrong::Lost, format!("{whole} dead letters of {wanted}"));
+    }
+}
+
+fn check_ledger(host: &Host, tenant: &Tenant, findings: &mut Findings) {
+    let inspection = match inspect(&host.state()) {
+        Ok(inspection) => inspection,
+        Err(error) => return findings.add(Wrong::Unreadable, error.to_string()),
+    };
+    let Some(feed) = inspection.feeds.first() else { return findings.add(Wrong::Ledger, "no feed is known") };
+    let (gone, done): (Vec<&Blob>, Vec<&Blob>) = tenant.blobs.iter().partition(|blob| blob.expired);
+    let sum = |of: fn(&Blob) -> usize| done.iter().map(|blob| of(blob) as u64).sum::<u64>();
+    let elements = sum(|blob| blob.elements.len());
+    let (lines, dead) = (sum(|blob| blob.lines().count()), sum(|blob| blob.dead().count()));
+    let ledger = &feed.ledger;
+    let records = &ledger.records;
+    let got = [ledger.blobs_done, ledger.blobs_in_gaps.values().sum(), records.read, records.delivered, records.dead_lettered];
+    let due = [done.len() as u64, gone.len() as u64, elements, lines, dead];
+    if got != due || records.read != records.delivered + records.filtered + records.duplicate + records.dead_lettered {
+        findings.add(Wrong::Ledger, format!("blobs done, in gaps, records read, delivered, dead: {got:?}, not {due:?}"));
+    }
+}
+
+fn cut(text: &[u8]) -> String {
+    String::from_utf8_lossy(&text[..text.len().min(120)]).into_owned()
+}
