@@ -25,11 +25,6 @@ impl Kind {
             Kind::Error(name, _) => name,
         }
     }
-
-    /// The kind of that word.
-    pub(crate) fn of(word: &str) -> Option<Kind> {
-        [Kind::USUAL, Kind::RARE].concat().into_iter().find(|kind| kind.word() == word)
-    }
 }
 
 /// Which call is hit, counted from 1, and by what.
@@ -57,6 +52,11 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// True if it changes nothing, not even what is durable.
+    pub(crate) fn is_read(&self) -> bool {
+        matches!(self.name.as_str(), "read" | "pread")
+    }
+
     /// What it did to what, for a person.
     pub(crate) fn label(&self, root: &Path) -> String {
         format!("{} {}", self.name, self.path.strip_prefix(root).unwrap_or(&self.path).display())

@@ -17,8 +17,12 @@
 mod abreast;
 mod audit;
 mod calls;
+mod dice;
+mod disk;
 mod host;
 mod points;
+mod power;
+mod scene;
 mod tenant;
 
 use std::path::Path;
@@ -35,6 +39,7 @@ fn main() -> ExitCode {
     let bench = Bench::new(Path::new(binary));
     let fine = match mode {
         "points" => points::run(&bench, &options),
+        "power" => power::run(&bench, &options),
         _ => {
             eprintln!("which? points, short, random or power: see the head of tests/crash/main.rs");
             false

@@ -30,6 +30,8 @@ pub(crate) struct Blob {
     pub(crate) elements: Vec<Element>,
     /// Listed, but expired before it is asked for: it becomes a gap.
     pub(crate) expired: bool,
+    /// It appears only after the first start.
+    pub(crate) late: bool,
 }
 
 /// An element of a blob.
@@ -55,7 +57,7 @@ impl Blob {
     fn new(name: &str, created: Time, elements: Vec<Element>) -> Self {
         assert!(elements.iter().all(|element| !element.text().contains('\n')), "a line is what an element is");
         let id = ContentId(format!("{}$audit_general$Audit_General${name}", created.utc().format("%Y%m%d%H%M%S")));
-        Self { key: BlobKey::new(&id, created), id, elements, expired: false }
+        Self { key: BlobKey::new(&id, created), id, elements, expired: false, late: false }
     }
 
     /// The lines that it must become, by the number of the element.
@@ -76,6 +78,7 @@ impl Blob {
 }
 
 /// A tenant behind HTTP, and what a client must have got of it.
+#[derive(Debug)]
 pub(crate) struct Tenant {
     running: Running,
     pub(crate) blobs: Vec<Blob>,
@@ -134,10 +137,11 @@ pub(crate) fn canonical() -> (Vec<Blob>, Vec<Blob>) {
         Blob::new("large", ago(10 * 60), large),
         Blob::new("today", ago(60), vec![Element::Wanted(mail("today-0"))]),
     ];
-    let more = vec![
+    let mut more = vec![
         Blob::new("more", ago(50), vec![Element::Wanted(mail("more-0")), Element::Wanted(mail("more-1"))]),
         Blob::new("late", ago(20 * 60), vec![Element::Filtered(noise("late-0")), Element::Wanted(click("late-1"))]),
     ];
+    more.iter_mut().for_each(|blob| blob.late = true);
     (first, more)
 }
 

@@ -1,0 +1,85 @@
+//! The canonical runs: the very first start, the restart on what that one left while new blobs have come, and the restart
+//! after a kill in the middle of sled's snapshot, which has to be moved aside first.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::audit::{self, Allowed, Findings, Wrong};
+use crate::calls::{Call, Hit, Kind, plain};
+use crate::host::{Bench, Host, Run, Watch};
+use crate::tenant::{Tenant, canonical};
+
+/// A canonical run makes no more calls than this, or "every point" would take too long on every change.
+const CALLS_MAX: usize = 120;
+/// A canonical run.
+#[derive(Debug)]
+pub(crate) struct Scene {
+    pub(crate) name: &'static str,
+    /// What is there before it.
+    pub(crate) base: Option<Host>,
+    pub(crate) tenant: Arc<Tenant>,
+    /// What it does when nothing goes wrong.
+    pub(crate) run: Run,
+    /// What it leaves.
+    pub(crate) after: Host,
+}
+
+/// The canonical runs, each done once without a fault, under the eyes of strace.
+pub(crate) fn scenes(bench: &Arc<Bench>, watch: Watch, findings: &mut Findings) -> Vec<Scene> {
+    let (first, more) = canonical();
+    let before = Arc::new(Tenant::serve(first.clone()));
+    let after = Arc::new(Tenant::serve([first, more].concat()));
+    let start = Scene::rehearse("first", bench.host(), None, &before, watch, findings);
+    let clean = &start.after;
+    let restart = Scene::rehearse("restart", clean.twin(), Some(clean.twin()), &after, watch, findings);
+    // Between the second write and the third of sled's snapshot.
+    let mut broken = clean.twin();
+    let snapshot = |call: &&Call| call.name == "write" && call.path.extension().is_some_and(|e| e == "generating");
+    let at = restart.run.calls.iter().filter(snapshot).nth(1).expect("a restart writes a snapshot").number;
+    let run = broken.poll_once(&after, Watch { hit: Some(Hit { at, kind: Kind::Kill }), ..watch });
+    assert_eq!(run.signal(), Some(9), "{}", run.story());
+    let repair = Scene::rehearse("repair", broken.twin(), Some(broken), &after, watch, findings);
+    vec![start, restart, repair]
+}
+
+impl Scene {
+    /// Does a canonical run without a fault and takes down its calls.
+    fn rehearse(
+        name: &'static str,
+        mut after: Host,
+        base: Option<Host>,
+        tenant: &Arc<Tenant>,
+        watch: Watch,
+        findings: &mut Findings,
+    ) -> Scene {
+        let run = after.poll_once(tenant, Watch { strace: true, ..watch });
+        let found = findings.0.len();
+        audit::after_restart(&after, tenant, &run, Allowed::default(), findings);
+        compare_with_strace(name, &run, findings);
+        let made = run.calls.iter().filter(|call| !call.is_read()).count();
+        if made > CALLS_MAX {
+            findings.add(Wrong::Missed, format!("the run {name} makes {made} calls, more than {CALLS_MAX}"));
+        }
+        findings.0[found..].iter().for_each(|(wrong, what)| println!("FAILED {name} without a fault: {wrong:?}: {what}"));
+        Scene { name, base, tenant: Arc::clone(tenant), run, after }
+    }
+}
+
+/// strace must have seen no call that could not be hit.
+fn compare_with_strace(name: &str, run: &Run, findings: &mut Findings) {
+    let mut counts: BTreeMap<(String, PathBuf), (usize, usize)> = BTreeMap::new();
+    for call in run.calls.iter().filter(|call| !call.is_read()) {
+        counts.entry((plain(&call.name).to_owned(), call.path.clone())).or_default().0 += 1;
+    }
+    for seen in &run.traced {
+        counts.entry(seen.clone()).or_default().1 += 1;
+    }
+    for ((call, path), (counted, seen)) in counts.iter().filter(|(_, (counted, seen))| counted != seen) {
+        let what = format!("{name}: strace saw {seen} of {call} {}, {counted} can be hit", path.display());
+        findings.add(Wrong::Missed, what);
+    }
+    if run.traced.is_empty() {
+        findings.add(Wrong::Missed, format!("{name}: strace saw nothing"));
+    }
+}
