@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -140,7 +140,7 @@ impl Host {
     /// The arguments of a command for a tenant.
     fn arguments(&self, tenant: &Tenant) -> Vec<OsString> {
         let (url, id) = (tenant.url(), tenant.id());
-        let texts = ["--tenant-id", &id, "--client-id", CLIENT, "--api-url", &url, "--login-url", &url, "--concurrency", "1"];
+        let texts = ["--tenant-id", &id, "--client-id", CLIENT, "--api-url", &url, "--login-url", &url];
         let mut arguments: Vec<OsString> = texts.into_iter().map(OsString::from).collect();
         arguments.extend([OsString::from("--state-dir"), self.state().into()]);
         arguments
@@ -154,16 +154,22 @@ impl Host {
         command
     }
 
-    /// The poller, which follows the tenant until it is ended; its output goes to the end of the file.
-    pub(crate) fn poll(&self, tenant: &Tenant) -> Command {
+    /// The poller, which follows the tenant until it is ended, or collects once; what it says goes to the end of a file.
+    pub(crate) fn start(&self, tenant: &Tenant, once: bool, stdout: Stdio) -> Child {
         let mut command = self.command(&self.bench.binary);
-        command.arg("poll").args(self.arguments(tenant)).env("DEFENDER_FEED_POLL_INTERVAL", "1s");
-        command.stdout(self.appended()).stderr(Stdio::null());
-        command
+        command.arg("poll").args(once.then_some("--once")).args(self.arguments(tenant));
+        command.env("DEFENDER_FEED_POLL_INTERVAL", "1s").stdout(stdout);
+        command.stderr(OpenOptions::new().append(true).create(true).open(self.root.join("said")).unwrap());
+        command.spawn().unwrap()
+    }
+
+    /// What was said by all that was started so.
+    pub(crate) fn said(&self) -> String {
+        fs::read_to_string(self.root.join("said")).unwrap_or_default()
     }
 
     /// Where the output goes: as with a shell's `>>`.
-    fn appended(&self) -> File {
+    pub(crate) fn appended(&self) -> File {
         OpenOptions::new().append(true).create(true).open(self.output()).unwrap()
     }
 
@@ -206,7 +212,8 @@ impl Host {
                 command
             }
         };
-        command.arg("poll").arg("--once").args(self.arguments(tenant));
+        // One request at a time: so the calls come in the same order each time.
+        command.args(["poll", "--once", "--concurrency", "1"]).args(self.arguments(tenant));
         // A pipe holds more than a run ever says, and has no length that a limit could meet.
         let (mut errors, their_errors) = std::io::pipe().unwrap();
         command.stdout(stdout).stderr(their_errors);

@@ -22,7 +22,9 @@ mod disk;
 mod host;
 mod points;
 mod power;
+mod random;
 mod scene;
+mod short;
 mod tenant;
 
 use std::path::Path;
@@ -39,6 +41,8 @@ fn main() -> ExitCode {
     let bench = Bench::new(Path::new(binary));
     let fine = match mode {
         "points" => points::run(&bench, &options),
+        "short" => short::run(&bench, &options),
+        "random" => random::run(&bench, &options),
         "power" => power::run(&bench, &options),
         _ => {
             eprintln!("which? points, short, random or power: see the head of tests/crash/main.rs");

@@ -13,7 +13,7 @@ use crate::{abreast, value};
 /// Cases at a time. Each waits for some seconds: for blobs that are listed late, and before it believes an odd reply.
 const WIDTH: usize = 32;
 /// How often a point that was not reached is tried again: the order of calls is the schedule's, their number hardly.
-const TRIES: usize = 4;
+const TRIES: usize = 8;
 
 /// One crash point, hit in one way.
 struct Case<'a> {

@@ -137,12 +137,27 @@ pub(crate) fn canonical() -> (Vec<Blob>, Vec<Blob>) {
         Blob::new("large", ago(10 * 60), large),
         Blob::new("today", ago(60), vec![Element::Wanted(mail("today-0"))]),
     ];
-    let mut more = vec![
-        Blob::new("more", ago(50), vec![Element::Wanted(mail("more-0")), Element::Wanted(mail("more-1"))]),
-        Blob::new("late", ago(20 * 60), vec![Element::Filtered(noise("late-0")), Element::Wanted(click("late-1"))]),
-    ];
-    more.iter_mut().for_each(|blob| blob.late = true);
-    (first, more)
+    // One blob makes one batch, whatever the schedule: so the calls are the same each time.
+    let elements = vec![Element::Wanted(mail("more-0")), Element::Filtered(noise("more-1")), Element::Wanted(click("more-2"))];
+    let mut more = Blob::new("more", ago(20 * 60), elements);
+    more.late = true;
+    (first, vec![more])
+}
+
+/// Many small blobs over the last six days: more than a batch takes, so that a batch is less than all.
+pub(crate) fn many(count: u64) -> Vec<Blob> {
+    let now = SimClock::real().now().floor_second();
+    let blob = |n: u64| {
+        let created = now - std::time::Duration::from_secs((n + 1) * 6 * 86_400 / (count + 1));
+        let mut elements = vec![Element::Wanted(mail(&format!("many-{n}-0")))];
+        elements.extend((0..n % 3).map(|m| Element::Wanted(short_record(n, m))));
+        Blob::new(&format!("many-{n}"), created, elements)
+    };
+    (0..count).map(blob).collect()
+}
+
+fn short_record(n: u64, m: u64) -> String {
+    format!(r#"{{"CreationTime":"2026-03-01T12:00:00","Id":"short-{n}-{m}","RecordType":41}}"#)
 }
 
 fn large_record(n: usize) -> String {

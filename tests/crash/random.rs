@@ -1,0 +1,119 @@
+//! Kills at random moments, again and again: the poller as it follows a tenant, and every start after a kill.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::audit::{self, Allowed, Findings, Wrong};
+use crate::dice::Dice;
+use crate::host::{Bench, Watch};
+use crate::points::figures;
+use crate::tenant::{Tenant, many};
+use crate::{abreast, value};
+
+/// Kills in one life of a state directory; then it is carried on to its end and looked at.
+const KILLS: u64 = 25;
+/// Blobs of the tenant: more than two batches.
+const BLOBS: u64 = 150;
+/// The most blobs in a batch: what one kill may repeat.
+const BATCH_BLOBS: usize = 64;
+/// A run is killed at the latest after this, which is enough for all that it has to do.
+const LIVES: u64 = 220_000;
+
+/// Runs the mode; false if anything is wrong.
+pub(crate) fn run(bench: &Arc<Bench>, options: &[&str]) -> bool {
+    let begun = Instant::now();
+    let number = |name, otherwise| value(options, name).map_or(otherwise, |n| n.parse().expect("a number is given"));
+    let cycles: u64 = number("--cycles", 2 * KILLS);
+    let width = usize::try_from(number("--width", 4)).unwrap();
+    let seed = number("--seed", begun_at());
+    let tenant = Tenant::serve(many(BLOBS));
+    let lives: Vec<u64> = (0..cycles.div_ceil(KILLS)).map(|life| seed.wrapping_add(life)).collect();
+    let mut findings = Findings::default();
+    let (mut kills, mut interrupted, mut repeated) = (0, 0, 0);
+    for (seed, life) in abreast::each(&lives, width, |seed| (*seed, live(bench, &tenant, *seed))) {
+        (kills, interrupted, repeated) = (kills + life.kills, interrupted + life.interrupted, repeated + life.repeated);
+        for (wrong, what) in life.findings.0 {
+            println!("FAILED a life of seed {seed}: {wrong:?}: {what}");
+            println!("  repeat: cargo test --release --test crash -- random --cycles {KILLS} --seed {seed}");
+            findings.add(wrong, what);
+        }
+    }
+    println!(
+        "random: {kills} kills in {} lives (seed {seed}), {interrupted} before all was delivered, {repeated} lines came again, in {} s: {}",
+        lives.len(),
+        begun.elapsed().as_secs(),
+        figures(&findings)
+    );
+    findings.0.is_empty()
+}
+
+fn begun_at() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+struct Life {
+    kills: u64,
+    /// Kills before everything was out.
+    interrupted: u64,
+    repeated: u64,
+    findings: Findings,
+}
+
+/// One state directory from its first start through all its kills to its end.
+fn live(bench: &Arc<Bench>, tenant: &Tenant, seed: u64) -> Life {
+    let mut life = Life { kills: 0, interrupted: 0, repeated: 0, findings: Findings::default() };
+    let mut dice = Dice::new(seed);
+    let mut host = bench.host();
+    let mut marks = vec![0];
+    for _ in 0..KILLS {
+        let stdout = host.appended();
+        let mut child = host.start(tenant, false, stdout.into());
+        // Often in the first moments, where the state is opened.
+        let most = if dice.percent(40) { LIVES / 8 } else { LIVES };
+        std::thread::sleep(Duration::from_micros(dice.below(most)));
+        if let Some(status) = child.try_wait().unwrap() {
+            life.findings.add(Wrong::Stuck, format!("it ended by itself: {status}"));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        life.kills += 1;
+        let output = host.written();
+        let out: BTreeSet<&[u8]> = audit::lines(&output).0.into_iter().collect();
+        life.interrupted += u64::from(tenant.lines().any(|line| !out.contains(line.as_bytes())));
+        marks.push(output.len());
+    }
+    let last = host.poll_once(tenant, Watch::default());
+    let output = host.written();
+    marks.push(output.len());
+    // How much may come again is told by blobs, for each run by itself.
+    let allowed = Allowed { repeated: u64::MAX, torn: usize::try_from(KILLS).unwrap(), blank: 0 };
+    audit::after_restart(&host, tenant, &last, allowed, &mut life.findings);
+    audit::check_said(&host.said(), &mut life.findings);
+    life.repeated = check_repeated(&output, &marks, tenant, &mut life.findings);
+    life
+}
+
+/// What each run repeats of those before is one batch at most. Gives how many lines came again.
+fn check_repeated(output: &[u8], marks: &[usize], tenant: &Tenant, findings: &mut Findings) -> u64 {
+    let blob_of: BTreeMap<&[u8], usize> =
+        tenant.blobs.iter().enumerate().flat_map(|(n, blob)| blob.lines().map(move |(_, line)| (line.as_bytes(), n))).collect();
+    let mut seen = BTreeSet::new();
+    let mut lines = 0;
+    for run in marks.windows(2) {
+        let mut again = BTreeSet::new();
+        // A run that was killed in the middle of a line ends in a part of one, which its successor ends.
+        for line in output[run[0]..run[1]].split(|byte| *byte == b'\n') {
+            if let Some(blob) = blob_of.get(line)
+                && !seen.insert(line)
+            {
+                again.insert(*blob);
+                lines += 1;
+            }
+        }
+        if again.len() > BATCH_BLOBS {
+            findings.add(Wrong::Repeated, format!("a run repeats {} blobs", again.len()));
+        }
+    }
+    lines
+}
