@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -55,7 +56,7 @@ pub(crate) fn run(bench: &Arc<Bench>, options: &[&str]) -> bool {
     let only = value(options, "--only");
     let mut findings = Findings::default();
     let scenes = scenes(bench, Watch { data: true, ..Watch::default() }, &mut findings);
-    let recorded: Vec<Recorded<'_>> = scenes.iter().map(|scene| Recorded::of(bench, scene, &mut findings)).collect();
+    let recorded: Vec<Recorded<'_>> = scenes.iter().map(|scene| Recorded::of(bench, scene, None, &mut findings)).collect();
     let points: usize = recorded.iter().map(|recorded| recorded.disks.len()).sum();
     let mut cases = Vec::new();
     for scene in &recorded {
@@ -81,6 +82,9 @@ pub(crate) fn run(bench: &Arc<Bench>, options: &[&str]) -> bool {
             findings.add(wrong, what);
         }
     }
+    if only.is_none() {
+        check_the_check(bench, &scenes[0], &mut findings);
+    }
     println!(
         "power: {points} moments x {cases_each} losses of what was not synced, {different} different states opened, {} carried on to \
          the end, in {} s: {}",
@@ -91,13 +95,30 @@ pub(crate) fn run(bench: &Arc<Bench>, options: &[&str]) -> bool {
     !cases.is_empty() && findings.0.is_empty()
 }
 
+/// A check that can't fail holds nothing: with the syncs of the output or of the store left out it must find something.
+fn check_the_check(bench: &Arc<Bench>, scene: &Scene, findings: &mut Findings) {
+    let store = scene.after.state().join("sled.v1/db");
+    for (deaf, wrong) in [(scene.after.output(), Wrong::Ahead), (store, Wrong::Lost)] {
+        let recorded = Recorded::of(bench, scene, Some(&deaf), findings);
+        let cases: Vec<Case<'_>> = (0..recorded.disks.len()).map(|after| Case { scene: &recorded, after, seed: 0 }).collect();
+        let known = Mutex::new(HashSet::new());
+        let opened = abreast::each(&cases, WIDTH, |case| case.open(bench, &known));
+        if opened.iter().flatten().all(|(_, found)| found.count(wrong) == 0) {
+            println!("FAILED the check does not see that {} is never synced", deaf.display());
+            findings.add(Wrong::Missed, "the check is blind");
+        }
+    }
+}
+
 impl<'a> Recorded<'a> {
-    fn of(bench: &Arc<Bench>, scene: &'a Scene, findings: &mut Findings) -> Self {
+    /// `deaf`: a file whose syncs are forgotten.
+    fn of(bench: &Arc<Bench>, scene: &'a Scene, deaf: Option<&Path>, findings: &mut Findings) -> Self {
         let root = &scene.after.root;
         // The run began on a copy of its base, in a directory of its own.
         let base = scene.base.as_ref().map_or_else(|| bench.host(), |base| base.twin());
         let mut disk = Disk::of(&base.root).moved(&base.root, root);
         disk.ensure_file(&scene.after.output());
+        deaf.iter().for_each(|path| disk.forget_syncs_of(path));
         let mut recorded =
             Recorded { scene, disks: vec![disk.clone()], committed: vec![None], output: scene.after.written() };
         let mut data = scene.run.data.as_slice();

@@ -6,19 +6,23 @@ use std::time::{Duration, Instant};
 
 use crate::audit::{self, Allowed, Findings, Wrong};
 use crate::dice::Dice;
-use crate::host::{Bench, Watch};
+use crate::host::{Bench, Host, Watch};
 use crate::points::figures;
 use crate::tenant::{Tenant, many};
 use crate::{abreast, value};
 
 /// Kills in one life of a state directory; then it is carried on to its end and looked at.
 const KILLS: u64 = 25;
-/// Blobs of the tenant: more than two batches.
-const BLOBS: u64 = 150;
+/// Blobs of the tenant: many batches.
+const BLOBS: u64 = 400;
 /// The most blobs in a batch: what one kill may repeat.
 const BATCH_BLOBS: usize = 64;
-/// A run is killed at the latest after this, which is enough for all that it has to do.
-const LIVES: u64 = 220_000;
+/// While a run opens its state, in microseconds.
+const OPENING: u64 = 30_000;
+/// While it collects.
+const COLLECTING: u64 = 200_000;
+/// Right after it has written something: its commit follows.
+const COMMITTING: u64 = 12_000;
 
 /// Runs the mode; false if anything is wrong.
 pub(crate) fn run(bench: &Arc<Bench>, options: &[&str]) -> bool {
@@ -27,7 +31,7 @@ pub(crate) fn run(bench: &Arc<Bench>, options: &[&str]) -> bool {
     let cycles: u64 = number("--cycles", 2 * KILLS);
     let width = usize::try_from(number("--width", 4)).unwrap();
     let seed = number("--seed", begun_at());
-    let tenant = Tenant::serve(many(BLOBS));
+    let tenant = Tenant::serve_haltingly(many(BLOBS));
     let lives: Vec<u64> = (0..cycles.div_ceil(KILLS)).map(|life| seed.wrapping_add(life)).collect();
     let mut findings = Findings::default();
     let (mut kills, mut interrupted, mut repeated) = (0, 0, 0);
@@ -69,8 +73,10 @@ fn live(bench: &Arc<Bench>, tenant: &Tenant, seed: u64) -> Life {
     for _ in 0..KILLS {
         let stdout = host.appended();
         let mut child = host.start(tenant, false, stdout.into());
-        // Often in the first moments, where the state is opened.
-        let most = if dice.percent(40) { LIVES / 8 } else { LIVES };
+        let most = [OPENING, COLLECTING, COMMITTING][usize::try_from(dice.below(3)).unwrap()];
+        if most == COMMITTING {
+            wait_until_longer(&host, *marks.last().expect("it begins with one"));
+        }
         std::thread::sleep(Duration::from_micros(dice.below(most)));
         if let Some(status) = child.try_wait().unwrap() {
             life.findings.add(Wrong::Stuck, format!("it ended by itself: {status}"));
@@ -92,6 +98,17 @@ fn live(bench: &Arc<Bench>, tenant: &Tenant, seed: u64) -> Life {
     audit::check_said(&host.said(), &mut life.findings);
     life.repeated = check_repeated(&output, &marks, tenant, &mut life.findings);
     life
+}
+
+/// Waits until something comes out, or for as long as a run takes that has nothing to write any more.
+fn wait_until_longer(host: &Host, length: usize) {
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_micros(COLLECTING) {
+        if std::fs::metadata(host.output()).is_ok_and(|output| output.len() > length as u64) {
+            return;
+        }
+        std::thread::sleep(Duration::from_micros(500));
+    }
 }
 
 /// What each run repeats of those before is one batch at most. Gives how many lines came again.

@@ -44,7 +44,39 @@ pub(crate) fn scenes(bench: &Arc<Bench>, watch: Watch, findings: &mut Findings) 
     let run = broken.poll_once(&after, Watch { hit: Some(Hit { at, kind: Kind::Kill }), ..watch });
     assert_eq!(run.signal(), Some(9), "{}", run.story());
     let repair = Scene::rehearse("repair", Some(broken), bench, &after, watch, findings);
+    check_the_audit(&start, findings);
     vec![start, restart, repair]
+}
+
+/// An audit that can't fail holds nothing: each thing that it looks for is done here to a good output.
+fn check_the_audit(scene: &Scene, findings: &mut Findings) {
+    let good = scene.after.written();
+    let last_line = good[..good.len() - 1].iter().rposition(|byte| *byte == b'\n').expect("it has several lines") + 1;
+    let output = |output: &[u8]| {
+        let mut found = Findings::default();
+        audit::check_output(output, scene.tenant.lines(), Allowed::default(), &mut found);
+        found
+    };
+    let claims = |output: &[u8]| {
+        let mut found = Findings::default();
+        let restored = audit::restored(&scene.after.twin().state(), &scene.tenant).expect("a good state opens");
+        let dead = audit::dead_letters(&scene.after.state(), &scene.tenant);
+        audit::check_claims(&restored, &scene.tenant.blobs, output, &dead, &mut found);
+        found
+    };
+    let cases = [
+        (Wrong::Lost, output(&good[..last_line])),
+        (Wrong::Repeated, output(&[&good[..], &good[last_line..]].concat())),
+        (Wrong::Torn, output(&[&good[..], &good[last_line..good.len() - 2], b"\n"].concat())),
+        (Wrong::Torn, output(&[&good[..], &good[last_line..good.len() - 1], &good[last_line..]].concat())),
+        (Wrong::Ahead, claims(&good[..last_line])),
+    ];
+    for (wrong, found) in cases {
+        if found.count(wrong) == 0 {
+            println!("FAILED the audit does not see {wrong:?}");
+            findings.add(Wrong::Missed, "the audit is blind");
+        }
+    }
 }
 
 impl Scene {

@@ -6,7 +6,7 @@ use defender_feed::domain::{BlobKey, ContentId, Time};
 use defender_feed::simulator::SimClock;
 use defender_feed::simulator::content::NewBlob;
 use defender_feed::simulator::faults::{Fault, Target, When};
-use defender_feed::simulator::story::{Running, air, click, mail, noise, records, service};
+use defender_feed::simulator::story::{Running, Story, air, click, mail, noise, records, service};
 use tokio::runtime::Runtime;
 
 /// All tenants share it.
@@ -87,7 +87,16 @@ pub(crate) struct Tenant {
 impl Tenant {
     /// These blobs behind HTTP.
     pub(crate) fn serve(blobs: Vec<Blob>) -> Self {
-        let mut story = service().clock(SimClock::real()).with(|config| config.quota = None);
+        Self::serve_story(service(), blobs)
+    }
+
+    /// These blobs behind HTTP, where one in three trickles, so that batches come to be of all sizes.
+    pub(crate) fn serve_haltingly(blobs: Vec<Blob>) -> Self {
+        Self::serve_story(service().fault(Target::Blob, Fault::Slow { bytes_per_second: 150_000 }, When::Every(3)), blobs)
+    }
+
+    fn serve_story(story: Story, blobs: Vec<Blob>) -> Self {
+        let mut story = story.with(|config| config.quota = None);
         for blob in &blobs {
             let body = records(blob.elements.iter().map(Element::text));
             story = story.put(NewBlob::new(blob.key.created, body).id(&blob.id.0));
