@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use defender_feed::domain::{ContentType, FeedId};
 use defender_feed::store::{Condition, Restored, SledStore, Store, inspect};
@@ -87,9 +89,22 @@ pub(crate) fn last_batch(calls: &[Call], output: &Path) -> u64 {
     writes.filter_map(|call| call.result.ok()).filter(|length| *length > 1).last().unwrap_or(0)
 }
 
+/// So many stores are open in this process at a time.
+static OPEN: [Mutex<()>; 3] = [const { Mutex::new(()) }; 3];
+
+/// Lets in as many as there may be. sled's threads are the process's: a flush takes one and waits for a write that needs
+/// another, so seven flushes at a time wait for ever (sled 0.34.7, `threadpool.rs`). The product has one store, or two while
+/// it makes a smaller one.
+fn gate() -> MutexGuard<'static, ()> {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let turn = NEXT.fetch_add(1, Ordering::Relaxed) % OPEN.len();
+    OPEN[turn].lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The state that a start would take up, read from a copy.
 pub(crate) fn restored(state: &Path, tenant: &Tenant) -> Result<Restored, String> {
     let feed = FeedId { tenant: tenant.id().parse().unwrap(), content_type: ContentType::AuditGeneral };
+    let _gate = gate();
     let (mut store, report) = SledStore::open(state).map_err(|error| error.to_string())?;
     if !matches!(report.condition, Condition::FirstStart | Condition::Healthy) {
         return Err(format!("{:?}", report.condition));
@@ -118,7 +133,8 @@ pub(crate) fn check_claims(restored: &Restored, blobs: &[Blob], output: &[u8], d
         };
         let missing = blob.lines().filter(|(at, line)| *at < reach && !out.contains(line.as_bytes())).count();
         if missing > 0 {
-            let what = format!("the blob of {} is claimed up to element {reach}, {missing} of its lines are not out", blob.key.created);
+            let what =
+                format!("the blob of {} is claimed up to element {reach}, {missing} of its lines are not out", blob.key.created);
             findings.add(Wrong::Ahead, what);
         }
         if reach == blob.elements.len() && blob.dead().count() > dead.iter().filter(|line| is_letter(line)).count() {
@@ -228,7 +244,10 @@ fn check_dead_letters(dead: &[u8], tenant: &Tenant, findings: &mut Findings) {
 }
 
 fn check_ledger(host: &Host, tenant: &Tenant, findings: &mut Findings) {
-    let inspection = match inspect(&host.state()) {
+    let gate = gate();
+    let inspection = inspect(&host.state());
+    drop(gate);
+    let inspection = match inspection {
         Ok(inspection) => inspection,
         Err(error) => return findings.add(Wrong::Unreadable, error.to_string()),
     };

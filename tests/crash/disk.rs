@@ -84,7 +84,12 @@ impl Luck {
         let extreme = usize::try_from(case).ok().and_then(|case| Luck::EXTREMES.get(case));
         extreme.copied().unwrap_or_else(|| {
             let mut some = |choices: [u64; 3]| choices[usize::try_from(dice.below(3)).unwrap()];
-            Luck { names: some([20, 50, 100]), writes: some([0, 50, 90]), sectors: some([10, 50, 95]), lengths: some([0, 50, 100]) }
+            Luck {
+                names: some([20, 50, 100]),
+                writes: some([0, 50, 90]),
+                sectors: some([10, 50, 95]),
+                lengths: some([0, 50, 100]),
+            }
         })
     }
 }
@@ -190,7 +195,8 @@ impl Disk {
                 }
             }
             Some(Node::Directory) => {
-                let (synced, pending) = std::mem::take(&mut self.pending_names).into_iter().partition(|naming| naming.is_in(path));
+                let (synced, pending) =
+                    std::mem::take(&mut self.pending_names).into_iter().partition(|naming| naming.is_in(path));
                 self.pending_names = pending;
                 let synced: Vec<Naming> = synced;
                 synced.iter().for_each(|naming| rename(&mut self.durable_names, naming));

@@ -119,8 +119,7 @@ impl<'a> Recorded<'a> {
         let mut disk = Disk::of(&base.root).moved(&base.root, root);
         disk.ensure_file(&scene.after.output());
         deaf.iter().for_each(|path| disk.forget_syncs_of(path));
-        let mut recorded =
-            Recorded { scene, disks: vec![disk.clone()], committed: vec![None], output: scene.after.written() };
+        let mut recorded = Recorded { scene, disks: vec![disk.clone()], committed: vec![None], output: scene.after.written() };
         let mut data = scene.run.data.as_slice();
         let mut committed = None;
         for call in &scene.run.calls {
@@ -231,7 +230,8 @@ impl Case<'_> {
 fn check_kept(committed: &Restored, restored: &Restored, findings: &mut Findings) {
     let mut lost = Vec::new();
     for (bucket, prints) in committed.done.buckets() {
-        let now: Vec<u64> = restored.done.buckets().filter(|(b, _)| *b == bucket).flat_map(|(_, prints)| prints.to_vec()).collect();
+        let now: Vec<u64> =
+            restored.done.buckets().filter(|(b, _)| *b == bucket).flat_map(|(_, prints)| prints.to_vec()).collect();
         lost.extend(prints.iter().filter(|print| !now.contains(print)).map(|print| format!("the done blob {print:x}")));
     }
     if restored.floor < committed.floor {

@@ -47,7 +47,8 @@ pub(crate) fn run(bench: &Arc<Bench>, options: &[&str]) -> bool {
         cases.extend(limits(scene).into_iter().map(|bytes| Case::Limit { scene, bytes, long_letters: false }));
     }
     let first = &scenes[0];
-    let letters = [1, 2, 50, 150, 200, 230].map(|more| Case::Limit { scene: first, bytes: DEAD_LETTERS as u64 + more, long_letters: true });
+    let letters =
+        [1, 2, 50, 150, 200, 230].map(|more| Case::Limit { scene: first, bytes: DEAD_LETTERS as u64 + more, long_letters: true });
     cases.extend(letters);
     for blocking in [true, false] {
         cases.extend(READ.map(|read| Case::Pipe { scene: first, read, blocking }));
