@@ -252,6 +252,9 @@ fn rename(names: &mut Names, naming: &Naming) {
         Naming::Remove(path) => {
             names.remove(path);
         }
+        // As the system does: a directory takes no place that is not empty.
+        Naming::Rename(_, to)
+            if names.get(to) == Some(&Node::Directory) && names.keys().any(|path| path.parent() == Some(to)) => {}
         Naming::Rename(from, to) => {
             let moved: Vec<(PathBuf, Node)> =
                 names.iter().filter(|(path, _)| path.starts_with(from)).map(|(path, node)| (path.clone(), *node)).collect();

@@ -118,6 +118,16 @@ impl Host {
         self.root.join("state")
     }
 
+    /// sled's file.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.state().join("sled.v1/db")
+    }
+
+    /// Takes over another machine's store, without its witness.
+    pub(crate) fn take_store_of(&self, other: &Host) {
+        copy_tree(&other.state().join("sled.v1"), &self.state().join("sled.v1"));
+    }
+
     pub(crate) fn output(&self) -> PathBuf {
         self.root.join("events.ndjson")
     }

@@ -55,7 +55,8 @@ pub(crate) fn run(bench: &Arc<Bench>, options: &[&str]) -> bool {
     let (cases_each, every) = (number("--cases", CASES), number("--finish-every", FINISH_EVERY));
     let only = value(options, "--only");
     let mut findings = Findings::default();
-    let scenes = scenes(bench, Watch { data: true, ..Watch::default() }, &mut findings);
+    let rare = options.contains(&"--all");
+    let scenes = scenes(bench, Watch { data: true, ..Watch::default() }, rare, &mut findings);
     let recorded: Vec<Recorded<'_>> = scenes.iter().map(|scene| Recorded::of(bench, scene, None, &mut findings)).collect();
     let points: usize = recorded.iter().map(|recorded| recorded.disks.len()).sum();
     let mut cases = Vec::new();
@@ -148,7 +149,7 @@ impl<'a> Recorded<'a> {
     fn look(&self, bench: &Arc<Bench>, image: &Image) -> Result<Restored, String> {
         let host = bench.host();
         image.lay_out(&self.scene.after.root, &host.root, &self.scene.after.output());
-        audit::restored(&host.state(), &self.scene.tenant)
+        audit::restored(&host.state(), &self.scene.tenant, self.scene.trust)
     }
 }
 
@@ -183,7 +184,7 @@ impl Case<'_> {
         let scene = self.scene.scene;
         image.lay_out(&scene.after.root, &host.root, &scene.after.output());
         let dead = audit::dead_letters(&host.state(), &scene.tenant);
-        match audit::restored(&host.state(), &scene.tenant) {
+        match audit::restored(&host.state(), &scene.tenant, scene.trust) {
             Ok(restored) => {
                 let durable = &self.scene.output[..self.durable_output()];
                 audit::check_claims(&restored, &scene.tenant.blobs, durable, &dead, &mut findings);
@@ -209,7 +210,7 @@ impl Case<'_> {
         fs::write(host.output(), &self.scene.output[..kept]).unwrap();
         let run = host.poll_once(&scene.tenant, Watch::default());
         let batch = audit::last_batch(&scene.run.calls[..self.after], &scene.after.output());
-        let allowed = Allowed { repeated: batch, torn: 1, blank: 0 };
+        let allowed = Allowed { repeated: scene.trust.repeats(batch), torn: 1, blank: 0, trust: scene.trust };
         audit::after_restart(&host, &scene.tenant, &run, allowed, &mut findings);
         (self.name(), findings)
     }

@@ -93,7 +93,7 @@ fn live(bench: &Arc<Bench>, tenant: &Tenant, seed: u64) -> Life {
     let output = host.written();
     marks.push(output.len());
     // How much may come again is told by blobs, for each run by itself.
-    let allowed = Allowed { repeated: u64::MAX, torn: usize::try_from(KILLS).unwrap(), blank: 0 };
+    let allowed = Allowed { repeated: u64::MAX, torn: usize::try_from(KILLS).unwrap(), ..Allowed::default() };
     audit::after_restart(&host, tenant, &last, allowed, &mut life.findings);
     audit::check_said(&host.said(), &mut life.findings);
     life.repeated = check_repeated(&output, &marks, tenant, &mut life.findings);

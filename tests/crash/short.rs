@@ -41,7 +41,7 @@ enum Case<'a> {
 pub(crate) fn run(bench: &Arc<Bench>, options: &[&str]) -> bool {
     let begun = Instant::now();
     let mut findings = Findings::default();
-    let scenes = scenes(bench, Watch::default(), &mut findings);
+    let scenes = scenes(bench, Watch::default(), false, &mut findings);
     let mut cases: Vec<Case<'_>> = Vec::new();
     for scene in &scenes {
         cases.extend(limits(scene).into_iter().map(|bytes| Case::Limit { scene, bytes, long_letters: false }));
@@ -145,9 +145,9 @@ impl Case<'_> {
             findings.add(audit::Wrong::Stuck, run.story());
         }
         let torn = usize::from(!audit::lines(&host.written()).1.is_empty());
-        audit::after_crash(host, &scene.tenant, host.written().len() as u64, &mut findings);
+        audit::after_crash(host, &scene.tenant, scene.trust, host.written().len() as u64, &mut findings);
         let last = host.poll_once(&scene.tenant, Watch::default());
-        let allowed = Allowed { repeated: self.batch(), torn, blank: 0 };
+        let allowed = Allowed { repeated: self.batch(), torn, ..Allowed::default() };
         audit::after_restart(host, &scene.tenant, &last, allowed, &mut findings);
         Played { met: !matches!(run.code(), Some(0 | 3)), torn, findings }
     }
@@ -169,7 +169,7 @@ impl Case<'_> {
         // What the reader has is what came out; a broken line at its end is the reader's to end.
         let torn = usize::from(!audit::lines(&got).1.is_empty());
         fs::write(host.output(), &got).unwrap();
-        audit::after_crash(host, &scene.tenant, got.len() as u64, &mut findings);
+        audit::after_crash(host, &scene.tenant, scene.trust, got.len() as u64, &mut findings);
         if torn > 0 {
             got.push(b'\n');
         }
@@ -181,7 +181,7 @@ impl Case<'_> {
         let last = host.poll_once_to(&scene.tenant, Watch::default(), Stdio::from(writer));
         got.extend(rest.join().expect("reading a pipe does not panic").unwrap());
         fs::write(host.output(), &got).unwrap();
-        let allowed = Allowed { repeated: self.batch(), torn, blank: 0 };
+        let allowed = Allowed { repeated: self.batch(), torn, ..Allowed::default() };
         audit::after_restart(host, &scene.tenant, &last, allowed, &mut findings);
         Played { met: full, torn, findings }
     }
