@@ -48,6 +48,7 @@ struct Content {
 /// A directory tree on such a disk.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Disk {
+    root: PathBuf,
     contents: Vec<Content>,
     /// As the processes see them.
     names: Names,
@@ -104,7 +105,7 @@ pub(crate) struct Image {
 impl Disk {
     /// A tree that is durable as it stands.
     pub(crate) fn of(root: &Path) -> Self {
-        let mut disk = Disk::default();
+        let mut disk = Disk { root: root.to_owned(), ..Disk::default() };
         disk.names.insert(root.to_owned(), Node::Directory);
         disk.take_up(root);
         disk.durable_names = disk.names.clone();
@@ -115,6 +116,7 @@ impl Disk {
     pub(crate) fn moved(mut self, from: &Path, to: &Path) -> Self {
         rename(&mut self.names, &Naming::Rename(from.to_owned(), to.to_owned()));
         self.durable_names = self.names.clone();
+        self.root = to.to_owned();
         self
     }
 
@@ -222,7 +224,8 @@ impl Disk {
             }
         }
         // A name without its directory leads nowhere.
-        let whole = |path: &Path| path.ancestors().skip(1).all(|up| names.contains_key(up) || !self.names.contains_key(up));
+        let whole =
+            |path: &Path| path.ancestors().skip(1).take_while(|up| up.starts_with(&self.root)).all(|up| names.contains_key(up));
         let mut image = Image { directories: Vec::new(), files: Vec::new() };
         for (path, node) in names.iter().filter(|(path, _)| whole(path)) {
             match node {
