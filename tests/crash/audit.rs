@@ -86,7 +86,7 @@ pub(crate) fn durable_output(before: u64, calls: &[Call], output: &Path) -> u64 
 /// The most that a run may repeat: its last batch, if that was not committed any more.
 pub(crate) fn last_batch(calls: &[Call], output: &Path) -> u64 {
     let writes = calls.iter().filter(|call| call.path == output && call.name == "write");
-    writes.filter_map(|call| call.result.ok()).filter(|length| *length > 1).last().unwrap_or(0)
+    writes.filter_map(|call| call.result.ok()).rfind(|length| *length > 1).unwrap_or(0)
 }
 
 /// So many stores are open in this process at a time.
