@@ -121,9 +121,14 @@ impl Trust {
     }
 }
 
+/// The tenant's one feed.
+pub(crate) fn feed(tenant: &Tenant) -> FeedId {
+    FeedId { tenant: tenant.id().parse().unwrap(), content_type: ContentType::AuditGeneral }
+}
+
 /// The state that a start would take up, read from a copy.
 pub(crate) fn restored(state: &Path, tenant: &Tenant, trust: Trust) -> Result<Restored, String> {
-    let feed = FeedId { tenant: tenant.id().parse().unwrap(), content_type: ContentType::AuditGeneral };
+    let feed = feed(tenant);
     let _gate = gate();
     let (mut store, report) = SledStore::open(state).map_err(|error| error.to_string())?;
     if trust == Trust::Whole && !matches!(report.condition, Condition::FirstStart | Condition::Healthy) {

@@ -126,7 +126,10 @@ fn seen(line: &str) -> Option<(String, PathBuf)> {
     }
     let quoted = || rest.split('"').nth(1).map(PathBuf::from);
     let described = |text: &str| Some(PathBuf::from(text.split_once('<')?.1.split_once('>')?.0));
+    let beside = matches!(name, "unlinkat" | "mkdirat") && rest.starts_with(|c: char| c.is_ascii_digit());
     let path = match rest.rsplit_once(" = ") {
+        // A name below a directory that is open.
+        _ if beside => described(rest).zip(quoted()).map(|(directory, name)| directory.join(name)),
         // What was opened, by its true name.
         Some((_, result)) if name.starts_with("open") && result.contains('<') => described(result),
         _ if rest.starts_with(|c: char| c.is_ascii_digit()) => described(rest.split_once(',').map_or(rest, |(fd, _)| fd)),

@@ -33,7 +33,14 @@ pub(crate) fn run(bench: &Arc<Bench>, options: &[&str]) -> bool {
     let reads = options.contains(&"--all") || options.contains(&"--reads");
     let width = value(options, "--width").and_then(|n| n.parse().ok()).unwrap_or(WIDTH);
     let mut findings = Findings::default();
-    let scenes = scenes(bench, Watch { reads, ..Watch::default() }, rare, &mut findings);
+    let mut scenes = scenes(bench, Watch { reads, ..Watch::default() }, rare, &mut findings);
+    if let Some(name) = value(options, "--scene") {
+        scenes.retain(|scene| scene.name == name);
+    }
+    if options.contains(&"--list") {
+        list(&scenes);
+        return findings.0.is_empty();
+    }
     let mut kinds = Kind::USUAL.to_vec();
     if options.contains(&"--all") {
         kinds.extend(Kind::RARE);
@@ -65,6 +72,15 @@ pub(crate) fn run(bench: &Arc<Bench>, options: &[&str]) -> bool {
         figures(&findings)
     );
     !cases.is_empty() && findings.0.is_empty()
+}
+
+/// The calls of each canonical run, for a person.
+fn list(scenes: &[Scene]) {
+    for scene in scenes {
+        for call in &scene.run.calls {
+            println!("{}:{}: {}", scene.name, call.number, call.label(&scene.after.root));
+        }
+    }
 }
 
 /// Two kills one after the other: at each call of a run, and then at each call of the restart.

@@ -111,26 +111,28 @@ fn wait_until_longer(host: &Host, length: usize) {
     }
 }
 
-/// What each run repeats of those before is one batch at most. Gives how many lines came again.
+/// What each kill leaves to be repeated is one batch at most. Gives how many lines came again.
+///
+/// A run can repeat more than one batch: what several kills before it left, if none of the runs between got to a commit. So
+/// each repeated line is charged to the run that wrote it last.
 fn check_repeated(output: &[u8], marks: &[usize], tenant: &Tenant, findings: &mut Findings) -> u64 {
     let blob_of: BTreeMap<&[u8], usize> =
         tenant.blobs.iter().enumerate().flat_map(|(n, blob)| blob.lines().map(move |(_, line)| (line.as_bytes(), n))).collect();
-    let mut seen = BTreeSet::new();
+    let mut last_writer: BTreeMap<&[u8], usize> = BTreeMap::new();
+    let mut uncommitted: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
     let mut lines = 0;
-    for run in marks.windows(2) {
-        let mut again = BTreeSet::new();
+    for (run, reach) in marks.windows(2).enumerate() {
         // A run that was killed in the middle of a line ends in a part of one, which its successor ends.
-        for line in output[run[0]..run[1]].split(|byte| *byte == b'\n') {
-            if let Some(blob) = blob_of.get(line)
-                && !seen.insert(line)
-            {
-                again.insert(*blob);
+        for line in output[reach[0]..reach[1]].split(|byte| *byte == b'\n') {
+            let Some(blob) = blob_of.get(line) else { continue };
+            if let Some(writer) = last_writer.insert(line, run) {
+                uncommitted.entry(writer).or_default().insert(*blob);
                 lines += 1;
             }
         }
-        if again.len() > BATCH_BLOBS {
-            findings.add(Wrong::Repeated, format!("a run repeats {} blobs", again.len()));
-        }
+    }
+    for (run, again) in uncommitted.iter().filter(|(_, again)| again.len() > BATCH_BLOBS) {
+        findings.add(Wrong::Repeated, format!("of run {run} {} blobs come again", again.len()));
     }
     lines
 }

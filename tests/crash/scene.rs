@@ -6,6 +6,11 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
+
+use defender_feed::domain::{Claim, Gap, GapId, GapReason};
+use defender_feed::sink::{Batch, MemorySink, Sink};
+use defender_feed::store::{SledStore, Store};
 
 use crate::abreast;
 use crate::audit::{self, Allowed, Findings, Trust, Wrong};
@@ -15,8 +20,13 @@ use crate::tenant::{Tenant, canonical};
 
 /// A canonical run makes no more calls than this, or "every point" would take too long on every change.
 const CALLS_MAX: usize = 120;
-/// A file of this length is copied into a shorter one (`store/copy.rs`, `SLACK`).
-const LONG: u64 = 12 << 20;
+/// A file of this length is copied into a shorter one (`store/copy.rs`, `SLACK`), if it does not consist of values.
+const LONG: u64 = 13 << 20;
+/// So many bytes each value takes until it is that long: gaps keep a detail that is no longer.
+const PADDING: usize = 4_000;
+/// So many values are committed at a time.
+const AT_ONCE: i64 = 20;
+
 /// So often it is done without a fault, to know which calls it makes.
 const REHEARSALS: usize = 3;
 
@@ -56,7 +66,7 @@ pub(crate) fn scenes(bench: &Arc<Bench>, watch: Watch, rare: bool, findings: &mu
     if rare {
         // sled's file is much longer than what it holds: the values are copied into a new one.
         let long = clean.twin();
-        OpenOptions::new().write(true).open(long.store()).and_then(|store| store.set_len(LONG)).unwrap();
+        lengthen(&long, clean, &after);
         scenes.push(rehearse("compact", Some(long), &after, Trust::Whole));
         // Behind its witness: copied too, and the old one is kept.
         let old = restart.after.twin();
@@ -71,6 +81,46 @@ pub(crate) fn scenes(bench: &Arc<Bench>, watch: Watch, rare: bool, findings: &mu
     check_the_audit(&start, findings);
     scenes.splice(0..0, [start, restart, repair]);
     scenes
+}
+
+/// Commits large values until sled's file is long, and then small ones in their place: it does not get shorter by that.
+fn lengthen(host: &Host, known: &Host, tenant: &Tenant) {
+    let feed = audit::feed(tenant);
+    let now = audit::restored(&known.twin().state(), tenant, Trust::Whole).expect("a good state opens");
+    let (floor, begin) = (now.floor.expect("it was committed"), now.begin.expect("it was committed"));
+    let gap = |n: i64, detail: &str| {
+        let from = begin + Duration::from_millis(u64::try_from(n).unwrap());
+        let (id, reason) = (GapId::of_stretch(GapReason::AuditingOff, from, from), GapReason::AuditingOff);
+        let detail = detail.to_owned();
+        Gap { id, reason, from, to: from, blob: None, provisional: false, closed: Some(floor), found: floor, detail }
+    };
+    let (mut store, _) = SledStore::open(&host.state()).unwrap();
+    let mut sink = MemorySink::new();
+    let mut commit = |gaps: Vec<Gap>| {
+        let claim = Claim {
+            feed: feed.clone(),
+            at: now.committed.expect("it was committed"),
+            floor,
+            begin,
+            filter: now.filter.clone().expect("it was committed"),
+            done: Vec::new(),
+            parts: Vec::new(),
+            gaps,
+            subscription_start: now.subscription_start,
+            forget_before: begin,
+        };
+        let batch = Batch { claim, lines: Vec::new(), line_count: 0, dead: Vec::new() };
+        store.commit(sink.write(batch).unwrap()).unwrap();
+    };
+    let padding = "x".repeat(PADDING);
+    let mut count = 0;
+    while fs::metadata(host.store()).unwrap().len() < LONG {
+        assert!(count < 8_000, "sled's file does not grow");
+        commit((count..count + AT_ONCE).map(|n| gap(n, &padding)).collect());
+        count += AT_ONCE;
+    }
+    commit((0..count).map(|n| gap(n, "x")).collect());
+    store.close().unwrap();
 }
 
 /// An audit that can't fail holds nothing: each thing that it looks for is done here to a good output.
@@ -146,7 +196,9 @@ impl Scene {
 fn compare_with_strace(name: &str, run: &Run, findings: &mut Findings) {
     let mut counts: BTreeMap<(String, PathBuf), (usize, usize)> = BTreeMap::new();
     for call in run.calls.iter().filter(|call| !call.is_read()) {
-        counts.entry((plain(&call.name).to_owned(), call.path.clone())).or_default().0 += 1;
+        // The system marks what has no name any more.
+        let path = call.path.to_string_lossy().trim_end_matches(" (deleted)").into();
+        counts.entry((plain(&call.name).to_owned(), path)).or_default().0 += 1;
     }
     for seen in &run.traced {
         counts.entry(seen.clone()).or_default().1 += 1;
