@@ -65,6 +65,8 @@ pub(super) fn copy(from: &Engine, state_dir: &Path, wanted: &[FeedId]) -> Result
         copy.apply(writes)?;
     }
     copy.close()?;
+    // The copy has its name for good before the old tree loses its own: after a loss of power one of them must be there.
+    sync_directory(state_dir).map_err(|e| StoreError::of_io(state_dir, "copying the store", &e))?;
     Ok(place)
 }
 

@@ -1,0 +1,304 @@
+//! The machine that the product runs on: a directory with its state and its output, and the real binary as a process.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::calls::{self, Call, Hit, Kind, TRACED};
+use crate::tenant::Tenant;
+
+/// A run that has not ended by then never will. A run takes some two seconds; the machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// The application that the product says it is.
+const CLIENT: &str = "22222222-0000-4000-8000-000000000002";
+/// A file system in memory is used while it has so much room: what is killed is a process, not the machine.
+const ROOM: u64 = 1 << 30;
+
+/// What is under test, and what it is run with.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    pub(crate) binary: PathBuf,
+    pub(crate) shim: PathBuf,
+    /// Everything of this harness lies below it.
+    pub(crate) directory: TempDir,
+}
+
+impl Bench {
+    /// Sets up for that binary.
+    pub(crate) fn new(binary: &Path) -> Arc<Self> {
+        let binary = fs::canonicalize(binary).unwrap_or_else(|e| panic!("there is no {}: {e}", binary.display()));
+        let memory = Path::new("/dev/shm");
+        let roomy = rustix::fs::statvfs(memory).is_ok_and(|fs| fs.f_bavail * fs.f_frsize > ROOM);
+        let mut builder = tempfile::Builder::new();
+        let builder = builder.prefix("defender-feed-crash-");
+        let directory = if roomy { builder.tempdir_in(memory) } else { builder.tempdir() }.unwrap();
+        let shim = calls::build_shim(directory.path());
+        Arc::new(Self { binary, shim, directory })
+    }
+
+    /// A machine without any state.
+    pub(crate) fn host(self: &Arc<Self>) -> Host {
+        let directory = tempfile::tempdir_in(self.directory.path()).unwrap();
+        Host { bench: Arc::clone(self), root: fs::canonicalize(directory.path()).unwrap(), _directory: directory, runs: 0 }
+    }
+}
+
+/// A machine. Its directory is removed when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Host {
+    bench: Arc<Bench>,
+    pub(crate) root: PathBuf,
+    _directory: TempDir,
+    runs: usize,
+}
+
+/// How a run is watched, and what is done to it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Watch {
+    /// This call is hit.
+    pub(crate) hit: Option<Hit>,
+    /// Reads count as calls.
+    pub(crate) reads: bool,
+    /// The bytes of all writes are kept.
+    pub(crate) data: bool,
+    /// strace watches too.
+    pub(crate) strace: bool,
+    /// No file may get longer than this.
+    pub(crate) file_limit: Option<u64>,
+}
+
+/// A run that has ended.
+#[derive(Debug)]
+pub(crate) struct Run {
+    status: ExitStatus,
+    /// It did not end by itself.
+    pub(crate) hung: bool,
+    /// What it said.
+    pub(crate) said: String,
+    /// What it did to its state and output.
+    pub(crate) calls: Vec<Call>,
+    /// The bytes of all its writes, one after the other.
+    pub(crate) data: Vec<u8>,
+    /// What strace saw.
+    pub(crate) traced: Vec<(String, PathBuf)>,
+}
+
+impl Run {
+    /// Its exit code, if it had one.
+    pub(crate) fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+
+    /// The signal that ended it.
+    pub(crate) fn signal(&self) -> Option<i32> {
+        self.status.signal()
+    }
+
+    /// The call that was hit.
+    pub(crate) fn hit(&self) -> Option<&Call> {
+        self.calls.iter().find(|call| call.injected)
+    }
+
+    /// How it ended, and its last words.
+    pub(crate) fn story(&self) -> String {
+        let words: Vec<&str> = self.said.lines().rev().take(6).collect();
+        format!("{}; said: {}", self.status, words.into_iter().rev().collect::<Vec<_>>().join(" | "))
+    }
+}
+
+impl Host {
+    pub(crate) fn state(&self) -> PathBuf {
+        self.root.join("state")
+    }
+
+    /// sled's file.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.state().join("sled.v1/db")
+    }
+
+    /// Takes over another machine's store, without its witness.
+    pub(crate) fn take_store_of(&self, other: &Host) {
+        copy_tree(&other.state().join("sled.v1"), &self.state().join("sled.v1"));
+    }
+
+    pub(crate) fn output(&self) -> PathBuf {
+        self.root.join("events.ndjson")
+    }
+
+    /// What came out so far.
+    pub(crate) fn written(&self) -> Vec<u8> {
+        fs::read(self.output()).unwrap_or_default()
+    }
+
+    /// Another machine with the same state and output.
+    pub(crate) fn twin(&self) -> Host {
+        let twin = self.bench.host();
+        copy_tree(&self.state(), &twin.state());
+        if self.output().exists() {
+            fs::copy(self.output(), twin.output()).unwrap();
+        }
+        twin
+    }
+
+    /// The arguments of a command for a tenant.
+    fn arguments(&self, tenant: &Tenant) -> Vec<OsString> {
+        let (url, id) = (tenant.url(), tenant.id());
+        let texts = ["--tenant-id", &id, "--client-id", CLIENT, "--api-url", &url, "--login-url", &url];
+        let mut arguments: Vec<OsString> = texts.into_iter().map(OsString::from).collect();
+        arguments.extend([OsString::from("--state-dir"), self.state().into()]);
+        arguments
+    }
+
+    /// A command with nothing of this process's environment.
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").current_dir(&self.root).stdin(Stdio::null());
+        command.env("AZURE_CLIENT_SECRET", "made-up").env("DEFENDER_FEED_REQUESTS_PER_MINUTE", "1000000");
+        command
+    }
+
+    /// The poller, which follows the tenant until it is ended, or collects once; what it says goes to the end of a file.
+    pub(crate) fn start(&self, tenant: &Tenant, once: bool, stdout: Stdio) -> Child {
+        let mut command = self.command(&self.bench.binary);
+        command.arg("poll").args(once.then_some("--once")).args(self.arguments(tenant));
+        command.env("DEFENDER_FEED_POLL_INTERVAL", "1s").stdout(stdout);
+        command.stderr(OpenOptions::new().append(true).create(true).open(self.root.join("said")).unwrap());
+        command.spawn().unwrap()
+    }
+
+    /// What was said by all that was started so.
+    pub(crate) fn said(&self) -> String {
+        fs::read_to_string(self.root.join("said")).unwrap_or_default()
+    }
+
+    /// Where the output goes: as with a shell's `>>`.
+    pub(crate) fn appended(&self) -> File {
+        OpenOptions::new().append(true).create(true).open(self.output()).unwrap()
+    }
+
+    /// Collects once, with the output at the end of the file.
+    pub(crate) fn poll_once(&mut self, tenant: &Tenant, watch: Watch) -> Run {
+        let stdout = self.appended();
+        self.poll_once_to(tenant, watch, stdout.into())
+    }
+
+    /// Collects once.
+    pub(crate) fn poll_once_to(&mut self, tenant: &Tenant, watch: Watch, stdout: Stdio) -> Run {
+        self.runs += 1;
+        let aside = |name: &str| PathBuf::from(format!("{}.{name}-{}", self.root.display(), self.runs));
+        let (log, data, traced) = (aside("calls"), aside("data"), aside("strace"));
+        let settings = self.shim_settings(watch, &log, &data);
+        let binary = self.bench.binary.as_os_str();
+        let mut command = match watch.file_limit {
+            // The limit would be the shim's own too, so that one stays away.
+            Some(bytes) => {
+                let mut command = self.command(Path::new("prlimit"));
+                command.arg(format!("--fsize={bytes}")).arg(binary);
+                command
+            }
+            None if watch.strace => {
+                let mut command = self.command(Path::new("strace"));
+                command.args(["-f", "-y", "-qq", "-s", "0", "-e", &format!("trace={TRACED}"), "-e", "signal=none", "-o"]);
+                command.arg(&traced);
+                // Not for the tracer itself.
+                for (name, value) in settings {
+                    let mut setting = OsString::from(format!("{name}="));
+                    setting.push(value);
+                    command.arg("-E").arg(setting);
+                }
+                command.arg(binary);
+                command
+            }
+            None => {
+                let mut command = self.command(Path::new(binary));
+                command.envs(settings);
+                command
+            }
+        };
+        // One request at a time: so the calls come in the same order each time.
+        command.args(["poll", "--once", "--concurrency", "1"]).args(self.arguments(tenant));
+        // A pipe holds more than a run ever says, and has no length that a limit could meet.
+        let (mut errors, their_errors) = std::io::pipe().unwrap();
+        command.stdout(stdout).stderr(their_errors);
+        let (status, hung) = wait(command);
+        let mut said = Vec::new();
+        errors.read_to_end(&mut said).unwrap();
+        let run = Run {
+            status,
+            hung,
+            said: String::from_utf8_lossy(&said).into_owned(),
+            calls: calls::read(&log),
+            data: fs::read(&data).unwrap_or_default(),
+            traced: if watch.strace { calls::of_strace(&traced, &self.root) } else { Vec::new() },
+        };
+        [log, data, traced].iter().for_each(|path| drop(fs::remove_file(path)));
+        run
+    }
+
+    fn shim_settings(&self, watch: Watch, log: &Path, data: &Path) -> Vec<(&'static str, OsString)> {
+        let mut settings = vec![
+            ("LD_PRELOAD", self.bench.shim.clone().into_os_string()),
+            ("FEED_CRASH_ROOT", self.root.clone().into_os_string()),
+            ("FEED_CRASH_LOG", log.to_owned().into_os_string()),
+        ];
+        if let Some(Hit { at, kind }) = watch.hit {
+            let what = match kind {
+                Kind::Kill => "kill".to_owned(),
+                Kind::Error(_, errno) => errno.to_string(),
+            };
+            settings.extend([("FEED_CRASH_AT", at.to_string().into()), ("FEED_CRASH_DO", what.into())]);
+        }
+        if watch.reads {
+            settings.push(("FEED_CRASH_READS", "1".into()));
+        }
+        if watch.data {
+            settings.push(("FEED_CRASH_DATA", data.to_owned().into_os_string()));
+        }
+        settings
+    }
+
+    /// What `state verify` says; `None` if it found nothing.
+    pub(crate) fn verify(&self) -> Option<String> {
+        let mut command = self.command(&self.bench.binary);
+        let output = command.args(["state", "verify", "--state-dir"]).arg(self.state()).output().unwrap();
+        let text = || String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned();
+        (!output.status.success()).then(text)
+    }
+}
+
+/// Starts it and waits for its end; true if it had to be ended.
+fn wait(mut command: Command) -> (ExitStatus, bool) {
+    let mut child = command.spawn().unwrap_or_else(|e| panic!("can't start {:?}: {e}", command.get_program()));
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return (status, false);
+        }
+        if begun.elapsed() > PATIENCE {
+            child.kill().unwrap();
+            return (child.wait().unwrap(), true);
+        }
+        std::thread::sleep(Duration::from_millis(3));
+    }
+}
+
+fn copy_tree(from: &Path, to: &Path) {
+    let Ok(entries) = fs::read_dir(from) else { return };
+    fs::create_dir_all(to).unwrap();
+    for entry in entries {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_tree(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}

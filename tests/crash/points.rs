@@ -1,0 +1,213 @@
+//! Every crash point: each call that touches state, output or lock, in each canonical run, is the last one or fails; then
+//! the product is started again and has to bring everything.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::audit::{self, Allowed, Findings, Wrong};
+use crate::calls::{Hit, Kind};
+use crate::host::{Bench, Host, Run, Watch};
+use crate::scene::{Scene, scenes};
+use crate::{abreast, value};
+
+/// Cases at a time. Each waits for some seconds: for blobs that are listed late, and before it believes an odd reply.
+const WIDTH: usize = 32;
+/// How often a point that was not reached is tried again: the order of calls is the schedule's, their number hardly.
+const TRIES: usize = 8;
+
+/// One crash point, hit in one way.
+struct Case<'a> {
+    scene: &'a Scene,
+    hit: Hit,
+}
+
+struct Outcome {
+    name: String,
+    findings: Findings,
+}
+
+/// Runs the mode; false if anything is wrong.
+pub(crate) fn run(bench: &Arc<Bench>, options: &[&str]) -> bool {
+    let begun = Instant::now();
+    let rare = options.contains(&"--all") || options.contains(&"--rare");
+    let reads = options.contains(&"--all") || options.contains(&"--reads");
+    let width = value(options, "--width").and_then(|n| n.parse().ok()).unwrap_or(WIDTH);
+    let mut findings = Findings::default();
+    let mut scenes = scenes(bench, Watch { reads, ..Watch::default() }, rare, &mut findings);
+    if let Some(name) = value(options, "--scene") {
+        scenes.retain(|scene| scene.name == name);
+    }
+    if options.contains(&"--list") {
+        list(&scenes);
+        return findings.0.is_empty();
+    }
+    let mut kinds = Kind::USUAL.to_vec();
+    if options.contains(&"--all") {
+        kinds.extend(Kind::RARE);
+    }
+    let mut cases: Vec<Case<'_>> = Vec::new();
+    for scene in &scenes {
+        for call in &scene.run.calls {
+            cases.extend(kinds.iter().map(|kind| Case { scene, hit: Hit { at: call.number, kind: *kind } }));
+        }
+    }
+    if options.contains(&"--pairs") {
+        return pairs(bench, &scenes, width, value(options, "--only"), findings);
+    }
+    let counts: Vec<String> = scenes.iter().map(|scene| format!("{} {}", scene.name, scene.run.calls.len())).collect();
+    let points: usize = scenes.iter().map(|scene| scene.run.calls.len()).sum();
+    let only = value(options, "--only");
+    if let Some(only) = only {
+        cases.retain(|case| case.name() == only);
+    }
+    let outcomes = abreast::each(&cases, width, |case| case.play(bench, reads, only.is_some()));
+    report(outcomes, reads, &mut findings);
+    println!(
+        "points: {points} calls ({}) x {} kinds ({}): {} crashes and restarts in {} s: {}",
+        counts.join(", "),
+        kinds.len(),
+        kinds.iter().map(|kind| kind.word()).collect::<Vec<_>>().join(", "),
+        cases.len(),
+        begun.elapsed().as_secs(),
+        figures(&findings)
+    );
+    !cases.is_empty() && findings.0.is_empty()
+}
+
+/// The calls of each canonical run, for a person.
+fn list(scenes: &[Scene]) {
+    for scene in scenes {
+        for call in &scene.run.calls {
+            println!("{}:{}: {}", scene.name, call.number, call.label(&scene.after.root));
+        }
+    }
+}
+
+/// Two kills one after the other: at each call of a run, and then at each call of the restart.
+fn pairs(bench: &Arc<Bench>, scenes: &[Scene], width: usize, only: Option<&str>, mut findings: Findings) -> bool {
+    let begun = Instant::now();
+    let mut cases: Vec<Case<'_>> = Vec::new();
+    for scene in scenes {
+        cases.extend(scene.run.calls.iter().map(|call| Case { scene, hit: Hit { at: call.number, kind: Kind::Kill } }));
+    }
+    if let Some(only) = only {
+        cases.retain(|case| case.name() == only);
+    }
+    let mut kills = 0;
+    for (case, (pairs, found)) in abreast::each(&cases, width, |case| (case.name(), case.play_pairs(bench))) {
+        kills += pairs;
+        for (wrong, what) in found.0 {
+            println!("FAILED {case}: {wrong:?}: {what}");
+            println!("  repeat: cargo test --release --test crash -- points --pairs --only {case}");
+            findings.add(wrong, what);
+        }
+    }
+    println!(
+        "pairs: {} first kills, {kills} pairs of a kill in a run and a kill in its restart, in {} s: {}",
+        cases.len(),
+        begun.elapsed().as_secs(),
+        figures(&findings)
+    );
+    kills > 0 && findings.0.is_empty()
+}
+
+/// How many of each kind of finding.
+pub(crate) fn figures(findings: &Findings) -> String {
+    let each = Wrong::ALL.iter().map(|(wrong, words)| format!("{} {words}", findings.count(*wrong)));
+    each.collect::<Vec<_>>().join(", ")
+}
+
+fn report(outcomes: Vec<Outcome>, reads: bool, findings: &mut Findings) {
+    let reads = if reads { " --reads" } else { "" };
+    for outcome in outcomes.into_iter().filter(|outcome| !outcome.findings.0.is_empty()) {
+        for (wrong, what) in outcome.findings.0 {
+            println!("FAILED {}: {wrong:?}: {what}", outcome.name);
+            findings.add(wrong, what);
+        }
+        println!("  repeat: cargo test --release --test crash -- points{reads} --only {}", outcome.name);
+    }
+}
+
+impl Case<'_> {
+    fn name(&self) -> String {
+        format!("{}:{}:{}", self.scene.name, self.hit.at, self.hit.kind.word())
+    }
+
+    /// Kills at the point, and then at each call of the restart. Gives how many pairs that were.
+    fn play_pairs(&self, bench: &Arc<Bench>) -> (usize, Findings) {
+        let Case { scene, hit } = self;
+        let mut findings = Findings::default();
+        let killed = (0..TRIES).find_map(|_| {
+            let mut host = scene.base.as_ref().map_or_else(|| bench.host(), Host::twin);
+            let run = host.poll_once(&scene.tenant, Watch { hit: Some(*hit), ..Watch::default() });
+            run.hit().is_some().then_some((host, run))
+        });
+        let Some((first, run)) = killed else {
+            findings.add(Wrong::Missed, format!("call {} was not reached in {TRIES} runs", hit.at));
+            return (0, findings);
+        };
+        let batch = audit::last_batch(&run.calls, &first.output());
+        for at in 1.. {
+            let mut host = first.twin();
+            let before = host.written().len() as u64;
+            let second = host.poll_once(&scene.tenant, Watch { hit: Some(Hit { at, kind: Kind::Kill }), ..Watch::default() });
+            let mut found = Findings::default();
+            let mut last = second;
+            let mut repeated = batch;
+            let reached = last.hit().is_some();
+            if reached {
+                let durable = audit::durable_output(before, &last.calls, &host.output());
+                audit::after_crash(&host, &scene.tenant, scene.trust, durable, &mut found);
+                repeated += audit::last_batch(&last.calls, &host.output());
+                last = host.poll_once(&scene.tenant, Watch::default());
+            }
+            let allowed = Allowed { repeated: scene.trust.repeats(repeated), trust: scene.trust, ..Allowed::default() };
+            audit::after_restart(&host, &scene.tenant, &last, allowed, &mut found);
+            findings.0.extend(found.0.into_iter().map(|(wrong, what)| (wrong, format!("then at call {at}: {what}"))));
+            if !reached {
+                return (at - 1, findings);
+            }
+        }
+        unreachable!("a restart comes to its end")
+    }
+
+    /// Hits the point, looks at what that leaves, starts again and looks at the end.
+    fn play(&self, bench: &Arc<Bench>, reads: bool, tells: bool) -> Outcome {
+        let Case { scene, hit } = self;
+        let mut findings = Findings::default();
+        for _ in 0..TRIES {
+            let mut host = scene.base.as_ref().map_or_else(|| bench.host(), Host::twin);
+            let before = host.written().len() as u64;
+            let run = host.poll_once(&scene.tenant, Watch { hit: Some(*hit), reads, ..Watch::default() });
+            let Some(call) = run.hit() else { continue };
+            if tells {
+                println!("{}: hit {}: {}", self.name(), call.label(&host.root), run.story());
+            }
+            judge_crash(*hit, &run, &mut findings);
+            let durable = audit::durable_output(before, &run.calls, &host.output());
+            audit::after_crash(&host, &scene.tenant, scene.trust, durable, &mut findings);
+            let repeated = scene.trust.repeats(audit::last_batch(&run.calls, &host.output()));
+            let last = host.poll_once(&scene.tenant, Watch { reads, ..Watch::default() });
+            // Where the last byte can't be read, a line is ended that may have been whole.
+            let blank = usize::from(call.path == host.output() && matches!(call.name.as_str(), "open" | "pread"));
+            let allowed = Allowed { repeated, torn: 0, blank, trust: scene.trust };
+            audit::after_restart(&host, &scene.tenant, &last, allowed, &mut findings);
+            let name = format!("{} ({})", self.name(), call.label(&host.root));
+            return Outcome { name: if findings.0.is_empty() { name } else { self.name() }, findings };
+        }
+        let label = scene.run.calls[hit.at - 1].label(&scene.after.root);
+        findings.add(Wrong::Missed, format!("{label} was not reached in {TRIES} runs"));
+        Outcome { name: self.name(), findings }
+    }
+}
+
+/// A kill kills, and an error ends in an error code or in none: never in a crash or a standstill.
+fn judge_crash(hit: Hit, run: &Run, findings: &mut Findings) {
+    let expected = match hit.kind {
+        Kind::Kill => run.signal() == Some(9) && !run.hung,
+        Kind::Error(..) => !run.hung && run.signal().is_none() && run.code() != Some(101),
+    };
+    if !expected {
+        findings.add(Wrong::Stuck, format!("the run that was hit: hung: {}, {}", run.hung, run.story()));
+    }
+}

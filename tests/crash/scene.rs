@@ -1,0 +1,213 @@
+//! The canonical runs: the very first start, the restart on what that one left while new blobs have come, and the restart
+//! after a kill in the middle of sled's snapshot, which has to be moved aside first.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use defender_feed::domain::{Claim, Gap, GapId, GapReason};
+use defender_feed::sink::{Batch, MemorySink, Sink};
+use defender_feed::store::{SledStore, Store};
+
+use crate::abreast;
+use crate::audit::{self, Allowed, Findings, Trust, Wrong};
+use crate::calls::{Call, Hit, Kind, plain};
+use crate::host::{Bench, Host, Run, Watch};
+use crate::tenant::{Tenant, canonical};
+
+/// A canonical run makes no more calls than this, or "every point" would take too long on every change.
+const CALLS_MAX: usize = 120;
+/// A file of this length is copied into a shorter one (`store/copy.rs`, `SLACK`), if it does not consist of values.
+const LONG: u64 = 13 << 20;
+/// So many bytes each value takes until it is that long: gaps keep a detail that is no longer.
+const PADDING: usize = 4_000;
+/// So many values are committed at a time.
+const AT_ONCE: i64 = 20;
+
+/// So often it is done without a fault, to know which calls it makes.
+const REHEARSALS: usize = 3;
+
+/// A canonical run.
+#[derive(Debug)]
+pub(crate) struct Scene {
+    pub(crate) name: &'static str,
+    /// What is there before it.
+    pub(crate) base: Option<Host>,
+    pub(crate) tenant: Arc<Tenant>,
+    /// In what state its state is.
+    pub(crate) trust: Trust,
+    /// What it does when nothing goes wrong.
+    pub(crate) run: Run,
+    /// What it leaves.
+    pub(crate) after: Host,
+}
+
+/// The canonical runs, each done once without a fault, under the eyes of strace.
+/// With `rare`, also those that few installations ever see.
+pub(crate) fn scenes(bench: &Arc<Bench>, watch: Watch, rare: bool, findings: &mut Findings) -> Vec<Scene> {
+    let (first, more) = canonical();
+    let before = Arc::new(Tenant::serve(first.clone()));
+    let after = Arc::new(Tenant::serve([first, more].concat()));
+    let mut rehearse = |name, base, tenant, trust| Scene::rehearse(name, base, bench, tenant, (watch, trust), findings);
+    let start = rehearse("first", None, &before, Trust::Whole);
+    let clean = &start.after;
+    let restart = rehearse("restart", Some(clean.twin()), &after, Trust::Whole);
+    // Between the second write and the third of sled's snapshot.
+    let mut broken = clean.twin();
+    let snapshot = |call: &&Call| call.name == "write" && call.path.extension().is_some_and(|e| e == "generating");
+    let at = restart.run.calls.iter().filter(snapshot).nth(1).expect("a restart writes a snapshot").number;
+    let run = broken.poll_once(&after, Watch { hit: Some(Hit { at, kind: Kind::Kill }), ..watch });
+    assert_eq!(run.signal(), Some(9), "{}", run.story());
+    let repair = rehearse("repair", Some(broken), &after, Trust::Whole);
+    let mut scenes = Vec::new();
+    if rare {
+        // sled's file is much longer than what it holds: the values are copied into a new one.
+        let long = clean.twin();
+        lengthen(&long, clean, &after);
+        scenes.push(rehearse("compact", Some(long), &after, Trust::Whole));
+        // Behind its witness: copied too, and the old one is kept.
+        let old = restart.after.twin();
+        fs::remove_dir_all(old.store().parent().unwrap()).unwrap();
+        old.take_store_of(clean);
+        scenes.push(rehearse("gone-back", Some(old), &after, Trust::Suspect));
+        let damaged = clean.twin();
+        let store = OpenOptions::new().write(true).open(damaged.store()).unwrap();
+        (0..4).for_each(|n| store.write_all_at(&[0x5a; 1_500], n * 2_000 + 30).unwrap());
+        scenes.push(rehearse("damaged", Some(damaged), &after, Trust::Suspect));
+    }
+    check_the_audit(&start, findings);
+    scenes.splice(0..0, [start, restart, repair]);
+    scenes
+}
+
+/// Commits large values until sled's file is long, and then small ones in their place: it does not get shorter by that.
+fn lengthen(host: &Host, known: &Host, tenant: &Tenant) {
+    let feed = audit::feed(tenant);
+    let now = audit::restored(&known.twin().state(), tenant, Trust::Whole).expect("a good state opens");
+    let (floor, begin) = (now.floor.expect("it was committed"), now.begin.expect("it was committed"));
+    let gap = |n: i64, detail: &str| {
+        let from = begin + Duration::from_millis(u64::try_from(n).unwrap());
+        let (id, reason) = (GapId::of_stretch(GapReason::AuditingOff, from, from), GapReason::AuditingOff);
+        let detail = detail.to_owned();
+        Gap { id, reason, from, to: from, blob: None, provisional: false, closed: Some(floor), found: floor, detail }
+    };
+    let (mut store, _) = SledStore::open(&host.state()).unwrap();
+    let mut sink = MemorySink::new();
+    let mut commit = |gaps: Vec<Gap>| {
+        let claim = Claim {
+            feed: feed.clone(),
+            at: now.committed.expect("it was committed"),
+            floor,
+            begin,
+            filter: now.filter.clone().expect("it was committed"),
+            done: Vec::new(),
+            parts: Vec::new(),
+            gaps,
+            subscription_start: now.subscription_start,
+            forget_before: begin,
+        };
+        let batch = Batch { claim, lines: Vec::new(), line_count: 0, dead: Vec::new() };
+        store.commit(sink.write(batch).unwrap()).unwrap();
+    };
+    let padding = "x".repeat(PADDING);
+    let mut count = 0;
+    while fs::metadata(host.store()).unwrap().len() < LONG {
+        assert!(count < 8_000, "sled's file does not grow");
+        commit((count..count + AT_ONCE).map(|n| gap(n, &padding)).collect());
+        count += AT_ONCE;
+    }
+    commit((0..count).map(|n| gap(n, "x")).collect());
+    store.close().unwrap();
+}
+
+/// An audit that can't fail holds nothing: each thing that it looks for is done here to a good output.
+fn check_the_audit(scene: &Scene, findings: &mut Findings) {
+    let good = scene.after.written();
+    let last_line = good[..good.len() - 1].iter().rposition(|byte| *byte == b'\n').expect("it has several lines") + 1;
+    let output = |output: &[u8]| {
+        let mut found = Findings::default();
+        audit::check_output(output, scene.tenant.lines(), Allowed::default(), &mut found);
+        found
+    };
+    let claims = |output: &[u8]| {
+        let mut found = Findings::default();
+        let restored = audit::restored(&scene.after.twin().state(), &scene.tenant, scene.trust).expect("a good state opens");
+        let dead = audit::dead_letters(&scene.after.state(), &scene.tenant);
+        audit::check_claims(&restored, &scene.tenant.blobs, output, &dead, &mut found);
+        found
+    };
+    let cases = [
+        (Wrong::Lost, output(&good[..last_line])),
+        (Wrong::Repeated, output(&[&good[..], &good[last_line..]].concat())),
+        (Wrong::Torn, output(&[&good[..], &good[last_line..good.len() - 2], b"\n"].concat())),
+        (Wrong::Torn, output(&[&good[..], &good[last_line..good.len() - 1], &good[last_line..]].concat())),
+        (Wrong::Ahead, claims(&good[..last_line])),
+    ];
+    for (wrong, found) in cases {
+        if found.count(wrong) == 0 {
+            println!("FAILED the audit does not see {wrong:?}");
+            findings.add(Wrong::Missed, "the audit is blind");
+        }
+    }
+}
+
+impl Scene {
+    /// Does a canonical run without a fault, several times, and takes down the calls of the usual one.
+    fn rehearse(
+        name: &'static str,
+        base: Option<Host>,
+        bench: &Arc<Bench>,
+        tenant: &Arc<Tenant>,
+        (watch, trust): (Watch, Trust),
+        findings: &mut Findings,
+    ) -> Scene {
+        let watches: Vec<Watch> = (0..=REHEARSALS).map(|n| Watch { strace: n == 0, ..watch }).collect();
+        let mut runs = abreast::each(&watches, watches.len(), |watch| {
+            let mut host = base.as_ref().map_or_else(|| bench.host(), Host::twin);
+            let run = host.poll_once(tenant, *watch);
+            let mut findings = Findings::default();
+            let allowed = Allowed { trust, repeated: trust.repeats(0), ..Allowed::default() };
+            audit::after_restart(&host, tenant, &run, allowed, &mut findings);
+            if watch.strace {
+                compare_with_strace(name, &run, &mut findings);
+            }
+            (*watch, run, host, findings)
+        });
+        for (wrong, what) in runs.iter_mut().flat_map(|(_, _, _, found)| std::mem::take(&mut found.0)) {
+            println!("FAILED {name} without a fault: {wrong:?}: {what}");
+            findings.add(wrong, what);
+        }
+        runs.retain(|(watch, ..)| !watch.strace);
+        // A busy machine may part a batch in two; the usual run is the one of middle length.
+        runs.sort_by_key(|(_, run, ..)| run.calls.len());
+        let (_, run, after, _) = runs.swap_remove(REHEARSALS / 2);
+        let made = run.calls.iter().filter(|call| !call.is_read()).count();
+        if made > CALLS_MAX && trust == Trust::Whole && name != "compact" {
+            findings.add(Wrong::Missed, format!("the run {name} makes {made} calls, more than {CALLS_MAX}"));
+        }
+        Scene { name, base, tenant: Arc::clone(tenant), trust, run, after }
+    }
+}
+
+/// strace must have seen no call that could not be hit.
+fn compare_with_strace(name: &str, run: &Run, findings: &mut Findings) {
+    let mut counts: BTreeMap<(String, PathBuf), (usize, usize)> = BTreeMap::new();
+    for call in run.calls.iter().filter(|call| !call.is_read()) {
+        // The system marks what has no name any more.
+        let path = call.path.to_string_lossy().trim_end_matches(" (deleted)").into();
+        counts.entry((plain(&call.name).to_owned(), path)).or_default().0 += 1;
+    }
+    for seen in &run.traced {
+        counts.entry(seen.clone()).or_default().1 += 1;
+    }
+    for ((call, path), (counted, seen)) in counts.iter().filter(|(_, (counted, seen))| counted != seen) {
+        let what = format!("{name}: strace saw {seen} of {call} {}, {counted} can be hit", path.display());
+        findings.add(Wrong::Missed, what);
+    }
+    if run.traced.is_empty() {
+        findings.add(Wrong::Missed, format!("{name}: strace saw nothing"));
+    }
+}
