@@ -15,6 +15,7 @@ mod cli;
 mod clocks;
 mod commands;
 mod config;
+mod cuts;
 mod days;
 mod demo;
 mod dependencies;

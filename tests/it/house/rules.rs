@@ -74,7 +74,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("tempfile", &["src/cli/demo.rs"]),
     ("rand", &[]),
     ("proptest", &[]),
-    ("std::process::exit", &["src/cli/collect.rs"]),
+    ("std::process::exit", &["src/cli/engine.rs"]),
     ("std::env::set_var", &[]),
 ];
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{PATIENCE, Tenant, eventually, ids_of};
+use super::{PATIENCE, Relay, Tenant, eventually, ids_of};
 
 /// Where standard output leads.
 #[derive(Debug, Clone)]
@@ -37,6 +37,8 @@ pub(crate) enum Output {
 #[derive(Debug)]
 pub(crate) struct Program {
     command: Command,
+    /// Where the service is, if the command needs one.
+    urls: Option<String>,
     output: Output,
 }
 
@@ -45,7 +47,7 @@ impl Program {
     pub(super) fn new(directory: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_defender-feed"));
         command.env_clear().current_dir(directory).stdin(Stdio::null());
-        Self { command, output: Output::Read }
+        Self { command, urls: None, output: Output::Read }
     }
 
     /// One more argument.
@@ -63,6 +65,17 @@ impl Program {
     /// A variable of its environment.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
+        self
+    }
+
+    /// It reaches the service by this way.
+    pub(crate) fn through(self, relay: &Relay) -> Self {
+        self.at(&relay.url())
+    }
+
+    /// It takes the service to be there, whatever it was told before.
+    pub(crate) fn at(mut self, url: &str) -> Self {
+        self.urls = Some(url.to_owned());
         self
     }
 
@@ -90,6 +103,9 @@ impl Program {
 
     /// Starts it.
     pub(crate) fn start(mut self) -> Started {
+        if let Some(url) = &self.urls {
+            self.command.args(["--api-url", url, "--login-url", url]);
+        }
         let (errors, their_errors) = std::io::pipe().unwrap();
         self.command.stderr(their_errors);
         let mut pipe = None;
