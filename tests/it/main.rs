@@ -26,6 +26,7 @@ mod paging;
 mod poll;
 mod recovery;
 mod refused;
+mod replies;
 mod simulate;
 mod subscriptions;
 mod throttle;

@@ -9,6 +9,7 @@ mod tenant;
 
 use std::time::{Duration, Instant};
 
+pub(crate) use bytes::Bytes;
 pub(crate) use defender_feed::domain::{ContentId, ContentType, Time};
 pub(crate) use defender_feed::simulator::SimClock;
 pub(crate) use defender_feed::simulator::config::RetryAfter;
