@@ -1,6 +1,9 @@
 //! Replies that stall, lie about their length, or never end: each kind of call meets each of them, and then the line is good
 //! again. Nothing may be lost, repeated or waited for without end. Told inside, with time limits of a fraction of a second.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use defender_feed::wire::Timeouts;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -269,4 +272,55 @@ fn unusual_replies_that_are_right_are_taken_at_once() {
         assert_same(&run.lines, &tenant.lines());
         assert_eq!((relay.asked(Call::Token), relay.asked(Call::Blob)), (1, 2), "{what}");
     }
+}
+
+/// Each copy was taken for a page of its own: a record came ten thousand times, and then the blob was called too large.
+#[test]
+fn a_blob_whose_next_page_is_itself_is_delivered_once() {
+    let tenant = fast_service().blob(minutes_ago(100), records([mail("a"), mail("b")])).serve();
+    for forth in ["", "?page=2"] {
+        let relay = Relay::to(&tenant).does(move |asked| match asked.call {
+            Call::Blob => reply(move |answer| {
+                let (path, _) = answer.url.split_once('?').unwrap_or((&answer.url, ""));
+                let next = format!("NextPageUri: {path}{forth}\r\nContent-Length: {}\r\n", answer.body.len());
+                vec![Step::Send([answer.head_with(&next), answer.body.clone()].concat())]
+            }),
+            _ => Act::Pass,
+        });
+        let run = run_inside(&relay.url(), &tenant, 2, Timeouts::default());
+        run.is_complete("a circle");
+        // A page of another address is another page, whatever it holds.
+        let times = if forth.is_empty() { 1 } else { 2 };
+        assert_eq!(run.lines.len(), 2 * times, "{forth}");
+        assert!(relay.asked(Call::Blob) <= 8 * times, "{} times", relay.asked(Call::Blob));
+    }
+}
+
+/// Each page names a new one, for as many pages as no listing has: it is broken off, and begun anew in smaller windows.
+#[test]
+fn a_chain_of_pages_without_an_end_is_broken_off() {
+    const PAGES: usize = 10_000;
+    let tenant = fast_service().blob(minutes_ago(100), records([mail("a")])).serve();
+    let deepest = Arc::new(AtomicUsize::new(0));
+    let page = |url: &str, deepest: &AtomicUsize| {
+        let (path, query) = url.split_once('?').unwrap();
+        let kept: Vec<_> = query.split('&').filter(|part| !part.starts_with("nextPage=")).collect();
+        let page = query.split("nextPage=").nth(1).and_then(|key| key.split('&').next()?.parse().ok()).unwrap_or(1);
+        deepest.fetch_max(page, Ordering::SeqCst);
+        let next = format!("{path}?{}&nextPage={}", kept.join("&"), page + 1);
+        let head = format!("HTTP/1.1 200 OK\r\nNextPageUri: {next}\r\nContent-Length: 2\r\n\r\n[]");
+        vec![Step::Send(head.into_bytes())]
+    };
+    let reached = deepest.clone();
+    let relay = Relay::to(&tenant).does(move |asked| match asked.call {
+        Call::FirstPage | Call::NextPage if reached.load(Ordering::SeqCst) < PAGES => {
+            let deepest = reached.clone();
+            instead(move |url| page(url, &deepest))
+        }
+        _ => Act::Pass,
+    });
+    let run = run_inside(&relay.url(), &tenant, 1, Timeouts::default());
+    run.is_complete("a chain");
+    assert_eq!(run.lines, tenant.lines());
+    assert_eq!(deepest.load(Ordering::SeqCst), PAGES, "no page is asked for beyond");
 }

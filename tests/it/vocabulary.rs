@@ -23,7 +23,7 @@ pub(crate) use host::Host;
 pub(crate) use inside::{fast_service, run_inside};
 pub(crate) use lines::{assert_same, assert_same_ids, counted, ids_of, members};
 pub(crate) use program::{Ended, Output, Program, Started, until_lines_in};
-pub(crate) use relay::{Act, Answer, Asked, Call, Relay, Step, reply};
+pub(crate) use relay::{Act, Answer, Asked, Call, Relay, Step, instead, reply};
 pub(crate) use tenant::{CLIENT, Serve, Tenant, Wanted};
 
 /// The longest that anything may take before its story has failed. Far above what a story needs, because two cores may

@@ -59,6 +59,8 @@ pub(crate) struct Asked {
 /// The tenant's true reply.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
+    /// What was asked for.
+    pub(crate) url: String,
     /// With the empty line at its end.
     pub(crate) head: Vec<u8>,
     pub(crate) body: Vec<u8>,
@@ -96,6 +98,7 @@ pub(crate) enum Step {
     Reset,
 }
 
+type Instead = dyn Fn(&str) -> Vec<Step> + Send + Sync;
 type Reply = dyn Fn(&Answer) -> Vec<Step> + Send + Sync;
 
 /// What is done to an exchange.
@@ -108,11 +111,18 @@ pub(crate) enum Act {
     CutReply(usize),
     /// The tenant is asked, and this is done with its reply.
     Reply(Arc<Reply>),
+    /// The tenant is not asked; the reply is made up from what was asked for.
+    Instead(Arc<Instead>),
 }
 
 /// Does something with the tenant's reply.
 pub(crate) fn reply(steps: impl Fn(&Answer) -> Vec<Step> + Send + Sync + 'static) -> Act {
     Act::Reply(Arc::new(steps))
+}
+
+/// A reply without asking the tenant, made from the URL that was asked for.
+pub(crate) fn instead(steps: impl Fn(&str) -> Vec<Step> + Send + Sync + 'static) -> Act {
+    Act::Instead(Arc::new(steps))
 }
 
 type Plan = dyn Fn(Asked) -> Act + Send + Sync;
@@ -222,6 +232,7 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
                 }
                 vec![Step::Reset]
             }
+            Act::Instead(steps) => steps(&url_of(&request)),
             act => {
                 let Some(answer) = ask(&request, shared.tenant.load(Ordering::SeqCst)).await else { return };
                 match act {
@@ -297,7 +308,14 @@ async fn ask(request: &[u8], port: u16) -> Option<Answer> {
     tenant.write_all(request).await.ok()?;
     let whole = message(&mut tenant, &mut Vec::new()).await?;
     let end = head_end(&whole)?;
-    Some(Answer { head: whole[..end].to_vec(), body: whole[end..].to_vec() })
+    Some(Answer { url: url_of(request), head: whole[..end].to_vec(), body: whole[end..].to_vec() })
+}
+
+fn url_of(request: &[u8]) -> String {
+    let text = String::from_utf8_lossy(request);
+    let target = text.split(' ').nth(1).unwrap_or_default();
+    let host = text.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("host:").map(|host| host.trim().to_owned()));
+    format!("http://{}{target}", host.unwrap_or_default())
 }
 
 fn head_end(bytes: &[u8]) -> Option<usize> {
