@@ -10,6 +10,7 @@
 mod vocabulary;
 
 mod backfill;
+mod backpressure;
 mod bodies;
 mod cli;
 mod clocks;
@@ -19,15 +20,19 @@ mod cuts;
 mod days;
 mod demo;
 mod dependencies;
+mod floods;
 mod house;
 mod many_tenants;
 mod output;
 mod paging;
 mod poll;
+mod proxies;
 mod recovery;
 mod refused;
 mod replies;
+mod signals;
 mod simulate;
 mod subscriptions;
 mod throttle;
+mod tls;
 mod tokens;

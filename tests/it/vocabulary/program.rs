@@ -129,6 +129,7 @@ impl Program {
             output: pipe.map(|pipe| Ear::listen(pipe, reads)),
             errors: Ear::listen(errors, READS),
             started: Instant::now(),
+            peak: 0,
         }
     }
 }
@@ -136,6 +137,12 @@ impl Program {
 const WAITS: u8 = 0;
 const READS: u8 = 1;
 const LEAVES: u8 = 2;
+const TRICKLES: u8 = 3;
+
+/// What no process of any story may need at its worst (design, section 7).
+pub(crate) const MEMORY_MAX: u64 = 128 << 20;
+/// What a process needs that has nothing unusual to bear.
+pub(crate) const MEMORY_STEADY: u64 = 64 << 20;
 
 /// Listens at a pipe, on a thread of its own.
 #[derive(Debug)]
@@ -166,7 +173,9 @@ impl Ear {
 
     /// Waits for the end of the pipe.
     fn all(&mut self) -> Vec<u8> {
-        let _ = self.manner.compare_exchange(WAITS, READS, Ordering::SeqCst, Ordering::SeqCst);
+        if self.manner.load(Ordering::SeqCst) != LEAVES {
+            self.manner.store(READS, Ordering::SeqCst);
+        }
         if let Some(thread) = self.thread.take() {
             thread.join().unwrap();
         }
@@ -194,13 +203,19 @@ fn listen(mut pipe: PipeReader, heard: &Mutex<Vec<u8>>, manner: &AtomicU8) {
             }
             _ => {}
         }
+        let trickles = manner.load(Ordering::SeqCst) == TRICKLES;
         let ready = poll(&mut [PollFd::new(&pipe, PollFlags::IN)], Some(&nap)).unwrap_or(0);
         if ready == 0 {
             continue;
         }
-        match pipe.read(&mut some).unwrap() {
+        let most = if trickles { 1 } else { some.len() };
+        match pipe.read(&mut some[..most]).unwrap() {
             0 => return,
             n => heard.lock().unwrap().extend_from_slice(&some[..n]),
+        }
+        let since = Instant::now();
+        while trickles && manner.load(Ordering::SeqCst) == TRICKLES && since.elapsed() < Duration::from_secs(1) {
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 }
@@ -223,6 +238,8 @@ pub(crate) struct Started {
     output: Option<Ear>,
     errors: Ear,
     started: Instant,
+    /// The most memory that it was seen to need.
+    peak: u64,
 }
 
 impl Started {
@@ -258,16 +275,59 @@ impl Started {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Nobody reads its output any more. What it has written by then has been read: a pipe keeps nothing for its next
-    /// reader, and what was in it counts as delivered.
-    pub(crate) fn reader_leaves(&mut self) {
+    /// Stops it where it is, as a debugger does.
+    pub(crate) fn stands_still(&mut self) {
         self.signal(Signal::STOP);
         let stat = format!("/proc/{}/stat", self.child.id());
         self.until("it stands still", |_| {
             std::fs::read_to_string(&stat).is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" T")))
         });
-        self.output.as_mut().unwrap().leave();
+    }
+
+    /// Lets it go on.
+    pub(crate) fn goes_on(&self) {
         self.signal(Signal::CONT);
+    }
+
+    /// A line of what the kernel says of it.
+    fn told_by_kernel(&self, name: &str) -> Option<String> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(|value| value.trim().to_owned())
+    }
+
+    /// The most memory that it has needed so far, in bytes.
+    pub(crate) fn peak(&mut self) -> u64 {
+        // A process that has ended, but is not waited for, has none.
+        let peak = self.told_by_kernel("VmHWM").and_then(|text| text.strip_suffix(" kB")?.trim().parse::<u64>().ok());
+        self.peak = self.peak.max(peak.unwrap_or(0) << 10);
+        self.peak
+    }
+
+    /// Waits until it handles SIGTERM and SIGINT.
+    pub(crate) fn until_it_hears_signals(&mut self) {
+        let both = [Signal::TERM, Signal::INT].iter().fold(0, |mask, signal| mask | 1u64 << (signal.as_raw() - 1));
+        self.until("it handles signals", |it| {
+            let caught = it.told_by_kernel("SigCgt").and_then(|mask| u64::from_str_radix(&mask, 16).ok());
+            caught.is_some_and(|mask| mask & both == both)
+        });
+    }
+
+    /// Nobody reads its output any more. What it has written by then has been read: a pipe keeps nothing for its next
+    /// reader, and what was in it counts as delivered.
+    pub(crate) fn reader_leaves(&mut self) {
+        self.stands_still();
+        self.output.as_mut().unwrap().leave();
+        self.goes_on();
+    }
+
+    /// Its output is read at a byte a second from now on.
+    pub(crate) fn trickles(&self) {
+        self.output.as_ref().unwrap().manner.store(TRICKLES, Ordering::SeqCst);
+    }
+
+    /// How many bytes of its output were read so far.
+    pub(crate) fn read_so_far(&self) -> usize {
+        self.output.as_ref().unwrap().heard.lock().unwrap().len()
     }
 
     /// Somebody reads its output from now on.
@@ -293,12 +353,14 @@ impl Started {
             None => String::new(),
         };
         let stderr = String::from_utf8_lossy(&self.errors.all()).into_owned();
-        Ended { status, stdout, stderr, took: self.started.elapsed() }
+        assert!(self.peak <= MEMORY_MAX, "it needed {} MiB; it said:\n{stderr}", self.peak >> 20);
+        Ended { status, stdout, stderr, took: self.started.elapsed(), peak: self.peak }
     }
 
     fn wait(&mut self) -> ExitStatus {
         let since = Instant::now();
         loop {
+            self.peak();
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
@@ -314,6 +376,7 @@ impl Started {
     pub(crate) fn until(&mut self, what: &str, mut is_so: impl FnMut(&Self) -> bool) {
         let since = Instant::now();
         while !is_so(self) {
+            self.peak();
             if !self.is_running() && !is_so(self) {
                 panic!("it ended before it came about that {what}; it said:\n{}", self.said());
             }
@@ -386,6 +449,8 @@ pub(crate) struct Ended {
     pub(crate) stderr: String,
     /// How long it ran.
     pub(crate) took: Duration,
+    /// The most memory that it was seen to need, in bytes.
+    pub(crate) peak: u64,
 }
 
 impl Ended {

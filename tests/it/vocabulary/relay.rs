@@ -302,7 +302,7 @@ async fn perform(step: Step, stream: &mut TcpStream, shared: &Shared) -> bool {
 }
 
 /// Sends a request to the tenant; `None` if it does not answer.
-async fn ask(request: &[u8], port: u16) -> Option<Answer> {
+pub(super) async fn ask(request: &[u8], port: u16) -> Option<Answer> {
     let mut tenant = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.ok()?;
     tenant.set_nodelay(true).ok()?;
     tenant.write_all(request).await.ok()?;

@@ -1,0 +1,56 @@
+//! A reader that takes a byte a second: fetching stops, the process stays small, the token is renewed, nothing is lost.
+
+use crate::vocabulary::*;
+
+/// A few megabytes.
+fn much() -> Story {
+    (0..60u64).fold(service(), |story, n| {
+        let some = (0..40).map(|i| mail(&format!("record-{n}-{i}")));
+        story.blob(minutes_ago(90 + n), records(some))
+    })
+}
+
+#[test]
+fn a_reader_of_a_byte_a_second_stops_the_fetching_and_nothing_else() {
+    let tenant = much().tokens_live(seconds(2)).serve();
+    let host = Host::new();
+    let mut poller = host.poll(&tenant).output(Output::Unread).start();
+    poller.trickles();
+    let count = |kind: &str| tenant.ledger().count(kind);
+    poller.until("something was read", |it| it.read_so_far() >= 2);
+    // Two looks, a second apart, that find no further blob asked for: the room is full.
+    let mut before = u64::MAX;
+    poller.until("fetching stops", |_| {
+        std::thread::sleep(seconds(1));
+        std::mem::replace(&mut before, count("blob")) == count("blob")
+    });
+    let (blobs, tokens, listings, memory) = (count("blob"), count("token"), count("first_page"), poller.peak());
+    poller.until("it goes on listing, with new tokens", |_| count("first_page") > listings + 3 && count("token") > tokens + 1);
+    assert_eq!(count("blob"), blobs, "nothing is fetched that nobody reads");
+    assert!(poller.peak() - memory < 8 << 20, "from {memory} to {}", poller.peak());
+    let read = poller.read_so_far();
+    assert!(read < 60, "{read} bytes were read");
+    poller.read();
+    poller.until_all_of(&tenant);
+    let run = poller.stop().expect(0);
+    assert_same(&run.lines(), &tenant.lines());
+    assert!(run.peak <= MEMORY_STEADY, "{}", run.peak);
+    assert_eq!(tenant.ledger().bad_tokens, 0);
+}
+
+/// The end does not wait for such a reader, and what it has not read is had again.
+#[test]
+fn a_reader_of_a_byte_a_second_does_not_hold_up_the_end() {
+    let tenant = much().serve();
+    let host = Host::new();
+    let mut poller = host.poll(&tenant).output(Output::Unread).start();
+    poller.trickles();
+    poller.until("something was read", |it| it.read_so_far() >= 2);
+    let first = poller.stop().expect(0);
+    let second = host.poll_once(&tenant).run().expect(0);
+    let whole = first.stdout.rfind('\n').map_or("", |end| &first.stdout[..end]);
+    let both: Vec<_> = whole.lines().map(str::to_owned).chain(second.lines()).collect();
+    let (counts, wanted) = (counted(&both), tenant.lines());
+    assert!(wanted.iter().all(|line| counts.contains_key(line.as_str())), "nothing is missing");
+    assert!(counts.values().all(|times| *times <= 2), "one batch comes again");
+}

@@ -1,0 +1,283 @@
+//! Signals in each phase of a collection: told to end, or made to stand still.
+//!
+//! A relay holds a phase for as long as a story needs; whatever happens in it, what is delivered is committed, the end comes
+//! in time with the right code, and the next run brings the rest and nothing twice.
+
+use std::fs::{DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::time::Instant;
+
+use crate::vocabulary::*;
+
+/// Where a collection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The first reply to this call does not begin.
+    Head(Call),
+    /// It stops in its middle.
+    Body(Call),
+    /// Nobody reads what it writes.
+    Write,
+    /// Everything is done until the next poll.
+    Sleep,
+}
+
+const PHASES: [Phase; 11] = [
+    Phase::Head(Call::Token),
+    Phase::Body(Call::Token),
+    Phase::Head(Call::Subscriptions),
+    Phase::Head(Call::FirstPage),
+    Phase::Body(Call::FirstPage),
+    Phase::Head(Call::NextPage),
+    Phase::Body(Call::NextPage),
+    Phase::Head(Call::Blob),
+    Phase::Body(Call::Blob),
+    Phase::Write,
+    Phase::Sleep,
+];
+
+/// More records than a pipe holds, in more than one batch if nobody reads it.
+fn tenant() -> Tenant {
+    let blob = |n: u64| records((0..30).map(|i| mail(&format!("record-{n}-{i}"))).chain([noise(&format!("noise-{n}"))]));
+    (0..6).fold(service().pages_of(2), |story, n| story.blob(minutes_ago(100 + n), blob(n))).serve()
+}
+
+/// A relay that holds at that phase. Some blobs come before the one that is held.
+fn holds(tenant: &Tenant, phase: Phase) -> Relay {
+    Relay::to(tenant).does(move |asked| {
+        let (call, in_body) = match phase {
+            Phase::Head(call) => (call, false),
+            Phase::Body(call) => (call, true),
+            Phase::Write | Phase::Sleep => return Act::Pass,
+        };
+        if asked.call != call || asked.nth != if call == Call::Blob { 3 } else { 1 } {
+            return Act::Pass;
+        }
+        reply(move |answer| {
+            let bytes = answer.bytes();
+            let at = if in_body { answer.head.len() + answer.body.len() / 2 } else { 0 };
+            vec![Step::Send(bytes[..at].to_vec()), Step::Hold, Step::Send(bytes[at..].to_vec())]
+        })
+    })
+}
+
+/// A command that has come to that phase.
+fn reaches(program: Program, phase: Phase, relay: &Relay, tenant: &Tenant) -> Started {
+    let output = if phase == Phase::Write { Output::Unread } else { Output::Read };
+    let mut started = program.output(output).start();
+    match phase {
+        Phase::Head(_) | Phase::Body(_) => started.until("a reply is held", |_| relay.is_holding()),
+        Phase::Write => {
+            started.until("it has blobs", |_| tenant.ledger().count("blob") >= 6);
+            // What the pipe does not hold is being written now, or soon.
+            std::thread::sleep(millis(300));
+        }
+        Phase::Sleep => started.until_all_of(tenant),
+    }
+    started
+}
+
+/// Tells of a command that is told to end in each phase in which it can be.
+fn ends_in_each_phase(
+    phases: &[Phase],
+    command: fn(&Host, &Tenant) -> Program,
+    rest: fn(&Host, &Tenant) -> Program,
+    interrupts: bool,
+    code: i32,
+) {
+    for_each(phases, |phase| {
+        let tenant = tenant();
+        let relay = holds(&tenant, *phase);
+        let host = Host::new();
+        let started = reaches(command(&host, &tenant).through(&relay), *phase, &relay, &tenant);
+        let told = Instant::now();
+        if interrupts {
+            started.sigint()
+        } else {
+            started.sigterm()
+        }
+        let first = started.ends().expect(code).says(&["told to stop"]);
+        assert!(told.elapsed() < millis(5_500), "{phase:?}: {:?}", told.elapsed());
+        assert!(first.peak <= MEMORY_STEADY, "{phase:?}: {}", first.peak);
+        relay.release();
+        let second = rest(&host, &tenant).run().expect(0);
+        let wanted = tenant.lines();
+        if *phase == Phase::Write {
+            // The batch that could not be written to its end comes again; it is all that may.
+            let whole = first.stdout.rfind('\n').map_or("", |end| &first.stdout[..end]);
+            let both: Vec<_> = whole.lines().map(str::to_owned).chain(second.lines()).collect();
+            let counts = counted(&both);
+            assert!(wanted.iter().all(|line| counts.contains_key(line.as_str())), "nothing is missing");
+            assert_eq!(counts.len(), wanted.len(), "nothing is torn");
+            assert!(counts.values().all(|times| *times <= 2));
+        } else {
+            assert_same(&[first.lines(), second.lines()].concat(), &wanted);
+        }
+    });
+}
+
+fn slow_poll(host: &Host, tenant: &Tenant) -> Program {
+    host.poll(tenant).args(["--poll-interval", "1h"])
+}
+
+#[test]
+fn sigterm_ends_a_poller_with_0_in_each_phase() {
+    ends_in_each_phase(&PHASES, slow_poll, Host::poll_once, false, 0);
+}
+
+#[test]
+fn sigint_ends_a_poller_with_0_in_each_phase() {
+    ends_in_each_phase(&PHASES, slow_poll, Host::poll_once, true, 0);
+}
+
+/// One-shot commands don't sleep.
+const AT_WORK: [Phase; 10] = {
+    let mut phases = [Phase::Write; 10];
+    let mut n = 0;
+    while n < phases.len() {
+        phases[n] = PHASES[n];
+        n += 1;
+    }
+    phases
+};
+
+#[test]
+fn sigterm_ends_one_shot_commands_with_143_in_each_phase() {
+    ends_in_each_phase(&AT_WORK, Host::backfill, |host, tenant| host.backfill(tenant).arg("--resume"), false, 143);
+}
+
+#[test]
+fn sigint_ends_one_shot_commands_with_130_in_each_phase() {
+    ends_in_each_phase(&AT_WORK, Host::poll_once, Host::poll_once, true, 130);
+}
+
+/// As a debugger, a suspended machine or a frozen cgroup does. The reply that was held comes while nobody is there.
+#[test]
+fn a_poller_that_stood_still_in_any_phase_goes_on_as_if_nothing_had_been() {
+    for_each(&PHASES, |phase| {
+        let tenant = tenant();
+        let relay = holds(&tenant, *phase);
+        let host = Host::new();
+        let mut poller = reaches(slow_poll(&host, &tenant).through(&relay), *phase, &relay, &tenant);
+        poller.stands_still();
+        relay.release();
+        std::thread::sleep(millis(700));
+        poller.goes_on();
+        poller.read();
+        poller.until_all_of(&tenant);
+        let run = poller.stop().expect(0).does_not_say(&["request_failed", "blob_delayed"]);
+        assert_same(&run.lines(), &tenant.lines());
+        assert_eq!(host.poll_once(&tenant).run().expect(0).stdout, "", "{phase:?}: all is committed");
+    });
+}
+
+/// The tenant's connections break while it stands still, and its token ends.
+#[test]
+fn a_poller_that_stood_still_for_longer_than_its_token_lived_goes_on() {
+    let tenant = service().tokens_live(seconds(2)).blob(hours_ago(1), records([mail("a")])).serve();
+    let port = tenant.port();
+    let host = Host::new();
+    let mut poller = host.poll(&tenant).start();
+    poller.until_lines(1);
+    poller.stands_still();
+    tenant.shut();
+    let tenant = service().tokens_live(seconds(2)).blob(hours_ago(1), records([mail("b")])).serve_at(port);
+    std::thread::sleep(seconds(3));
+    poller.goes_on();
+    poller.until_lines(2);
+    assert_same_ids(&poller.stop().expect(0).lines(), &["a", "b"]);
+    drop(tenant);
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    for_each(&[Phase::Head(Call::Token), Phase::Body(Call::Blob), Phase::Write], |phase| {
+        let tenant = tenant();
+        let relay = holds(&tenant, *phase);
+        let host = Host::new();
+        let mut poller = reaches(slow_poll(&host, &tenant).through(&relay), *phase, &relay, &tenant);
+        let told = Instant::now();
+        poller.sigterm();
+        poller.until_said("told to stop");
+        poller.sigint();
+        let first = poller.ends();
+        // It may have been through with everything before.
+        assert!([Some(130), Some(0)].contains(&first.code()), "{phase:?}: {:?}", first.code());
+        assert!(told.elapsed() < millis(2_000), "{phase:?}: {:?}", told.elapsed());
+        relay.release();
+        let second = host.poll_once(&tenant).run().expect(0);
+        let whole = first.stdout.rfind('\n').map_or("", |end| &first.stdout[..end]);
+        let got: Vec<_> = whole.lines().map(str::to_owned).chain(second.lines()).collect();
+        let counts = counted(&got);
+        assert!(tenant.lines().iter().all(|line| counts.contains_key(line.as_str())), "{phase:?}");
+    });
+}
+
+/// A state that somebody else holds for a while.
+fn held(state: &Path) -> File {
+    DirBuilder::new().mode(0o700).recursive(true).create(state).unwrap();
+    let lock = File::create(state.join("lock")).unwrap();
+    lock.lock().unwrap();
+    lock
+}
+
+/// It ended by the signal: a service manager takes that for a failure.
+#[test]
+fn a_signal_while_the_state_is_being_opened_ends_like_any_other() {
+    let tenant = tenant();
+    let command = |name: &str, host: &Host| match name {
+        "poll" => host.poll(&tenant),
+        "once" => host.poll_once(&tenant),
+        _ => host.backfill(&tenant),
+    };
+    for_each(
+        &[("poll", false, 0), ("poll", true, 0), ("once", false, 143), ("backfill", true, 130)],
+        |(name, interrupts, code)| {
+            let host = Host::new();
+            let state = if *name == "backfill" { host.job(&tenant).join("store") } else { host.state() };
+            let held = held(&state);
+            let mut started = command(name, &host).start();
+            started.until_it_hears_signals();
+            let told = Instant::now();
+            if *interrupts {
+                started.sigint()
+            } else {
+                started.sigterm()
+            }
+            std::thread::sleep(millis(100));
+            drop(held);
+            let first = started.ends().expect(*code);
+            assert!(told.elapsed() < millis(5_500), "{name}: {:?}", told.elapsed());
+            assert_eq!(first.stdout, "", "{name}: nothing is begun that is not ended");
+            let rest = host.poll_once(&tenant).run().expect(0);
+            assert_same(&rest.lines(), &tenant.lines());
+        },
+    );
+}
+
+/// A disk that does not answer: the opening hangs, and the end comes all the same.
+#[test]
+fn a_signal_while_the_opening_of_the_state_hangs_ends_in_time() {
+    let tenant = tenant();
+    for_each(&[(true, 0), (false, 143)], |(poll, code)| {
+        let host = Host::new();
+        let command = || if *poll { host.poll(&tenant) } else { host.poll_once(&tenant) };
+        drop(host.poll_once(&tenant).run().expect(0));
+        let conf = host.state().join("sled.v1/conf");
+        let true_conf = std::fs::read(&conf).unwrap();
+        std::fs::remove_file(&conf).unwrap();
+        // Whoever opens it waits for somebody who writes into it.
+        rustix::fs::mkfifoat(rustix::fs::CWD, &conf, 0o600.into()).unwrap();
+        let mut started = command().start();
+        started.until_it_hears_signals();
+        std::thread::sleep(millis(300));
+        started.sigterm();
+        let told = Instant::now();
+        started.ends().expect(*code).says(&["start_abandoned"]);
+        assert!(told.elapsed() < millis(5_500), "{:?}", told.elapsed());
+        std::fs::remove_file(&conf).unwrap();
+        std::fs::write(&conf, &true_conf).unwrap();
+        assert_eq!(host.poll_once(&tenant).run().expect(0).stdout, "");
+    });
+}
