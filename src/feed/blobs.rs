@@ -17,6 +17,8 @@ const POISON_MAX: usize = 4_096;
 const RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
 /// A doubtful reply is believed at the earliest after so many attempts, and only if it is the same as the one before.
 const CONFIRM_AFTER: u32 = 3;
+/// A reply that exceeds the limits may be a single one that went wrong; each attempt costs up to gigabytes.
+const TOO_LARGE_AFTER: u32 = 3;
 
 /// How persistent to be with a blob that can't be had.
 #[derive(Debug, Clone, Copy)]
@@ -331,7 +333,7 @@ impl Blobs {
         let gap = match failure.fault {
             Fault::Throttled { .. } => None,
             Fault::Expired => Some((GapReason::Expired, false)),
-            Fault::TooLarge => Some((GapReason::TooLarge, false)),
+            Fault::TooLarge if blob.attempts >= TOO_LARGE_AFTER => Some((GapReason::TooLarge, persistence.provisional)),
             // Until it must have expired, a host that does not know it may be the odd one out.
             Fault::NotFound if blob.attempts >= persistence.not_found_after => {
                 let expires = blob.entry.expires.unwrap_or(blob.entry.created + RETENTION);

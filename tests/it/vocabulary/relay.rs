@@ -15,8 +15,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::Tenant;
 use super::tenant::RUNTIME;
-use super::{Tenant, eventually};
 
 /// What a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -107,8 +107,6 @@ pub(crate) enum Act {
     Pass,
     /// So many bytes of the request reach the tenant; then both connections are reset.
     CutRequest(usize),
-    /// So many bytes of the reply come back; then the connection is reset.
-    CutReply(usize),
     /// The tenant is asked, and this is done with its reply.
     Reply(Arc<Reply>),
     /// The tenant is not asked; the reply is made up from what was asked for.
@@ -185,11 +183,6 @@ impl Relay {
         self.shared.holding.load(Ordering::SeqCst) > 0
     }
 
-    /// Waits until a reply holds.
-    pub(crate) fn until_holding(&self) {
-        eventually("a reply is held", || self.is_holding());
-    }
-
     /// Nothing holds from now on.
     pub(crate) fn release(&self) {
         self.shared.released.send_replace(true);
@@ -236,7 +229,6 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
             act => {
                 let Some(answer) = ask(&request, shared.tenant.load(Ordering::SeqCst)).await else { return };
                 match act {
-                    Act::CutReply(at) => vec![Step::Send(answer.bytes()[..at].to_vec()), Step::Reset],
                     Act::Reply(steps) => steps(&answer),
                     _ => vec![Step::Send(answer.bytes())],
                 }
