@@ -1,10 +1,14 @@
 //! A reader that takes a byte a second: fetching stops, the process stays small, the token is renewed, nothing is lost.
 
+use std::time::Instant;
+
 use crate::vocabulary::*;
 
-/// A few megabytes.
+const BLOBS: u64 = 400;
+
+/// Twenty megabytes: more than the pipe, the batches and the blobs in hand can hold together.
 fn much() -> Story {
-    (0..60u64).fold(service(), |story, n| {
+    (0..BLOBS).fold(service(), |story, n| {
         let some = (0..40).map(|i| mail(&format!("record-{n}-{i}")));
         story.blob(minutes_ago(90 + n), records(some))
     })
@@ -15,21 +19,21 @@ fn a_reader_of_a_byte_a_second_stops_the_fetching_and_nothing_else() {
     let tenant = much().tokens_live(seconds(2)).serve();
     let host = Host::new();
     let mut poller = host.poll(&tenant).output(Output::Unread).start();
+    let began = Instant::now();
     poller.trickles();
     let count = |kind: &str| tenant.ledger().count(kind);
     poller.until("something was read", |it| it.read_so_far() >= 2);
-    // Two looks, a second apart, that find no further blob asked for: the room is full.
     let mut before = u64::MAX;
     poller.until("fetching stops", |_| {
         std::thread::sleep(seconds(1));
         std::mem::replace(&mut before, count("blob")) == count("blob")
     });
-    let (blobs, tokens, listings, memory) = (count("blob"), count("token"), count("first_page"), poller.peak());
+    let (tokens, listings, memory) = (count("token"), count("first_page"), poller.peak());
     poller.until("it goes on listing, with new tokens", |_| count("first_page") > listings + 3 && count("token") > tokens + 1);
-    assert_eq!(count("blob"), blobs, "nothing is fetched that nobody reads");
+    assert!(count("blob") < BLOBS * 3 / 4, "{} blobs were fetched that nobody reads", count("blob"));
     assert!(poller.peak() - memory < 8 << 20, "from {memory} to {}", poller.peak());
-    let read = poller.read_so_far();
-    assert!(read < 60, "{read} bytes were read");
+    let (read, most) = (poller.read_so_far() as u64, began.elapsed().as_secs() + 2);
+    assert!(read <= most, "{read} bytes were read, not {most}");
     poller.read();
     poller.until_all_of(&tenant);
     let run = poller.stop().expect(0);

@@ -377,7 +377,12 @@ impl Started {
         let since = Instant::now();
         while !is_so(self) {
             self.peak();
-            if !self.is_running() && !is_so(self) {
+            if !self.is_running() {
+                // What it said last may still be on its way through the pipe.
+                std::thread::sleep(Duration::from_millis(50));
+                if is_so(self) {
+                    return;
+                }
                 panic!("it ended before it came about that {what}; it said:\n{}", self.said());
             }
             if since.elapsed() > PATIENCE {

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base64::prelude::*;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{BasicConstraints, Certificate, CertificateParams, DnType, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
@@ -28,7 +29,8 @@ const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "feed.example.invalid"];
 
 /// An issuer of certificates that nobody knows but the stories.
 pub(crate) struct Authority {
-    issuer: CertifiedIssuer<'static, KeyPair>,
+    certificate: Certificate,
+    key: KeyPair,
 }
 
 impl Authority {
@@ -40,12 +42,13 @@ impl Authority {
         // Two of one name would be taken for one, with a bad signature.
         let name: String = key.public_key_raw().iter().take(12).map(|byte| format!("{byte:02x}")).collect();
         params.distinguished_name.push(DnType::CommonName, name);
-        Self { issuer: CertifiedIssuer::self_signed(params, key).unwrap() }
+        Self { certificate: params.self_signed(&key).unwrap(), key }
     }
 
     /// Its certificate as a file of a host's.
     pub(crate) fn file(&self, host: &Host) -> PathBuf {
-        host.write("authority.pem", self.issuer.pem())
+        let text = BASE64_STANDARD.encode(self.certificate.der());
+        host.write("authority.pem", format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n"))
     }
 
     /// A server with a good certificate.
@@ -58,7 +61,7 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(NAMES.map(str::to_owned)).unwrap();
         change(&mut params);
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let certificate = params.signed_by(&key, &self.certificate, &self.key).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
