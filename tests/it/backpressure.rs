@@ -58,3 +58,40 @@ fn a_reader_of_a_byte_a_second_does_not_hold_up_the_end() {
     assert!(wanted.iter().all(|line| counts.contains_key(line.as_str())), "nothing is missing");
     assert!(counts.values().all(|times| *times <= 2), "one batch comes again");
 }
+
+/// The first line of the log that found no room stopped everything, and no signal ended it any more.
+#[test]
+fn a_log_that_nobody_reads_holds_up_neither_the_collection_nor_its_end() {
+    let tenant = service().pages_of(1).blob(hours_ago(3), records([mail("a")])).blob(hours_ago(2), records([mail("b")])).serve();
+    let host = Host::new();
+    let mut poller = host.poll(&tenant).arg("--log-level").arg("debug").unheard().start();
+    poller.until_all_of(&tenant);
+    poller.until_listed_again(&tenant, 2);
+    let run = poller.stop().expect(0);
+    assert_same(&run.lines(), &tenant.lines());
+    assert!(!run.stderr.contains("first_start"), "nobody read it");
+    for program in [host.backfill(&tenant), host.poll_once(&tenant)] {
+        let run = program.unheard().run().expect(0);
+        assert!(run.took < seconds(20), "{:?}", run.took);
+    }
+}
+
+#[test]
+fn lines_of_the_log_that_were_lost_are_counted_when_somebody_reads_again() {
+    let tenant = service().blob(hours_ago(3), records([mail("a")])).serve();
+    for_each(&["json", "text"], |format| {
+        let host = Host::new();
+        let mut poller = host.poll(&tenant).args(["--log-format", format]).unheard().start();
+        poller.until_lines(1);
+        poller.is_heard();
+        tenant.add_fault(
+            Target::Listing,
+            Fault::Status { status: 500, body: ErrorBody::Html, retry_after: None },
+            When::First(2),
+        );
+        poller.until_said("of the log were lost, because nobody read stderr");
+        let run = poller.stop().expect(0);
+        let told = run.stderr.lines().find(|line| line.contains("log were lost")).unwrap().trim_start_matches('.');
+        assert_eq!(told.starts_with('{'), *format == "json", "{told}");
+    });
+}

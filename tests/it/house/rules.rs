@@ -70,7 +70,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("toml", &["src/config"]),
     ("indicatif", &["src/telemetry"]),
     ("tracing_subscriber", &["src/telemetry", "src/config"]),
-    ("rustix", &["src/sink", "src/store", "src/cli"]),
+    ("rustix", &["src/sink", "src/store", "src/cli", "src/telemetry/console.rs"]),
     ("tempfile", &["src/cli/demo.rs"]),
     ("rand", &[]),
     ("proptest", &[]),

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
-use std::io::{PipeReader, Read};
+use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -12,6 +12,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{PATIENCE, Relay, Tenant, eventually, ids_of};
@@ -40,6 +41,8 @@ pub(crate) struct Program {
     /// Where the service is, if the command needs one.
     urls: Option<String>,
     output: Output,
+    /// Nobody reads what it says until its end.
+    unheard: bool,
 }
 
 impl Program {
@@ -47,7 +50,7 @@ impl Program {
     pub(super) fn new(directory: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_defender-feed"));
         command.env_clear().current_dir(directory).stdin(Stdio::null());
-        Self { command, urls: None, output: Output::Read }
+        Self { command, urls: None, output: Output::Read, unheard: false }
     }
 
     /// One more argument.
@@ -96,6 +99,12 @@ impl Program {
         self
     }
 
+    /// What it says goes into a pipe that is full already, and that nobody reads before its end.
+    pub(crate) fn unheard(mut self) -> Self {
+        self.unheard = true;
+        self
+    }
+
     /// Starts it and waits for its end.
     pub(crate) fn run(self) -> Ended {
         self.start().ends()
@@ -107,6 +116,10 @@ impl Program {
             self.command.args(["--api-url", url, "--login-url", url]);
         }
         let (errors, their_errors) = std::io::pipe().unwrap();
+        if self.unheard {
+            fill(&their_errors);
+        }
+        let hears = if self.unheard { WAITS } else { READS };
         self.command.stderr(their_errors);
         let mut pipe = None;
         let stdout = match &self.output {
@@ -127,11 +140,21 @@ impl Program {
         Started {
             child,
             output: pipe.map(|pipe| Ear::listen(pipe, reads)),
-            errors: Ear::listen(errors, READS),
+            errors: Ear::listen(errors, hears),
             started: Instant::now(),
             peak: 0,
         }
     }
+}
+
+/// Fills a pipe to its last byte.
+fn fill(pipe: &PipeWriter) {
+    let flags = fcntl_getfl(pipe).unwrap();
+    fcntl_setfl(pipe, flags | OFlags::NONBLOCK).unwrap();
+    for size in [4096, 1] {
+        while (&*pipe).write(&vec![b'.'; size]).is_ok() {}
+    }
+    fcntl_setfl(pipe, flags).unwrap();
 }
 
 const WAITS: u8 = 0;
@@ -328,6 +351,11 @@ impl Started {
     /// How many bytes of its output were read so far.
     pub(crate) fn read_so_far(&self) -> usize {
         self.output.as_ref().unwrap().heard.lock().unwrap().len()
+    }
+
+    /// Somebody hears what it says from now on.
+    pub(crate) fn is_heard(&self) {
+        self.errors.manner.store(READS, Ordering::SeqCst);
     }
 
     /// Somebody reads its output from now on.
