@@ -44,7 +44,7 @@ fn a_proxy_that_is_shut_is_named_and_once_it_opens_everything_is_delivered() {
     assert_same(&run.lines(), &tenant.lines());
     assert!(run.peak <= MEMORY_STEADY, "{}", run.peak);
     let asked = proxy.asked();
-    assert!(asked.iter().all(|line| *line == format!("CONNECT {NAME}:443 HTTP/1.1")), "{asked:?}");
+    assert!(asked.iter().all(|head| head.starts_with(&format!("CONNECT {NAME}:443 HTTP/1.1\r\n"))), "{asked:?}");
 }
 
 /// A proxy would see the token in clear.
@@ -58,5 +58,36 @@ fn loopback_is_reached_without_a_proxy() {
         program = program.env(name, &proxy.url());
     }
     assert_eq!(ids_of(&program.run().expect(0).lines()), ["a"]);
+    assert!(proxy.asked().is_empty(), "{:?}", proxy.asked());
+}
+
+/// The proxy gets the password that stands in its URL; the log does not, however much it says.
+#[test]
+fn the_password_of_a_proxy_goes_to_the_proxy_alone() {
+    let proxy = Proxy::new(Gate::Says("HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"));
+    let tenant = service().serve();
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    for_each(&[proxy.port(), gone], |port| {
+        let host = Host::new();
+        let program = host.poll(&tenant).at(&format!("https://{NAME}")).args(["--log-level", "trace"]);
+        let mut poller = program.env("HTTPS_PROXY", &format!("http://collector:canary@127.0.0.1:{port}")).start();
+        poller.until_said("proxy failed");
+        poller.stop().expect(0).does_not_say(&["canary", "Y29sbGVjdG9yOmNhbmFyeQ"]);
+    });
+    let asked = proxy.asked();
+    let basic = "proxy-authorization: basic Y29sbGVjdG9yOmNhbmFyeQ==".to_ascii_lowercase();
+    assert!(!asked.is_empty() && asked.iter().all(|head| head.to_ascii_lowercase().contains(&basic)), "{asked:?}");
+}
+
+#[test]
+fn hosts_that_no_proxy_names_are_reached_without_one() {
+    let proxy = Proxy::new(Gate::Says("HTTP/1.1 502 Bad Gateway\r\n\r\n"));
+    let tenant = service().serve();
+    let host = Host::new();
+    let program = host.poll(&tenant).at(&format!("https://{NAME}")).env("HTTPS_PROXY", &proxy.url());
+    let mut poller = program.env("NO_PROXY", NAME).start();
+    // Without the proxy there is nobody to resolve the name.
+    poller.until_said("host name not found");
+    poller.stop().expect(0);
     assert!(proxy.asked().is_empty(), "{:?}", proxy.asked());
 }

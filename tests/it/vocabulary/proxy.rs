@@ -59,9 +59,14 @@ impl Proxy {
         *self.gate.lock().unwrap() = gate;
     }
 
-    /// What it was asked: the first line of each request.
+    /// What it was asked, head by head.
     pub(crate) fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
+    }
+
+    /// Where it listens.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 }
 
@@ -73,8 +78,7 @@ impl Drop for Proxy {
 
 async fn serve(mut stream: TcpStream, gate: Arc<Mutex<Gate>>, asked: Arc<Mutex<Vec<String>>>) {
     let Some(request) = message(&mut stream, &mut Vec::new()).await else { return };
-    let line = String::from_utf8_lossy(&request).lines().next().unwrap_or_default().to_owned();
-    asked.lock().unwrap().push(line);
+    asked.lock().unwrap().push(String::from_utf8_lossy(&request).into_owned());
     let gate = gate.lock().unwrap().clone();
     match gate {
         Gate::Open(port) => {
