@@ -178,6 +178,11 @@ impl<T: Transport> Client<T> {
         Ok(Content { date, next, body })
     }
 
+    /// Where [`Client::blob`] asks for `uri`: two spellings of one address come to the same. `None` if it asks nowhere.
+    pub fn address(&self, uri: &str) -> Option<Url> {
+        self.origin.checked(uri).ok()
+    }
+
     fn checked(&self, kind: RequestKind, text: &str) -> Result<Url, Failure> {
         self.origin.checked(text).map_err(|why| Failure {
             fault: Fault::ForeignOrigin,

@@ -12,6 +12,7 @@ mod collect;
 pub mod completions;
 pub mod decode;
 pub mod demo;
+mod engine;
 pub mod exit;
 pub mod flags;
 pub mod man;

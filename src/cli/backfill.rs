@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use chrono::Utc;
-use tokio::sync::watch;
 
 use super::collect::{Collected, Collection, collect, jobs, transport};
+use super::engine::Engine;
 use super::flags::{Everything, SettingFlags};
 use super::poll::open_stdout;
 use super::{Context, Exit, opened};
@@ -13,7 +13,6 @@ use crate::backfill::{Job, JobError, Request, Start};
 use crate::config::{Settings, When, print_duration};
 use crate::domain::{Counts, FeedId, GapReason, Time};
 use crate::feed::{Moment, Plan};
-use crate::runner::Order;
 use crate::sink::{DEAD_LETTER_LIMIT, DeadLetters, Delivery};
 use crate::store::{SledStore, Store};
 
@@ -67,6 +66,10 @@ pub fn run(args: &BackfillArgs, context: &Context) -> Exit {
         console.error(&why);
         return Exit::Usage;
     }
+    let engine = match Engine::start(true, console) {
+        Ok(engine) => engine,
+        Err(exit) => return exit,
+    };
     let output = match open_stdout(context) {
         Ok(output) => output,
         Err(exit) => return exit,
@@ -104,8 +107,7 @@ pub fn run(args: &BackfillArgs, context: &Context) -> Exit {
         Err(error) => return failed(&error, Exit::Failed),
     };
     let sink = Delivery::new(output, DeadLetters::new(job.dir(), DEAD_LETTER_LIMIT));
-    let (order, _) = watch::channel(Order::Run);
-    let collection = Collection { console, jobs, one_shot: true, watches_stdout: true, quiet_close: false, order };
+    let collection = Collection { console, jobs, one_shot: true, watches_stdout: true, quiet_close: false, engine };
     let collected = collect(collection, sink, store);
     if matches!(collected.exit, Exit::Done | Exit::Gaps)
         && let Err(error) = job.finish()

@@ -1,12 +1,12 @@
-//! What `poll`, `backfill` and `demo` have in common: from settings to running feeds, signals, and the exit code.
+//! What `poll`, `backfill` and `demo` have in common: from settings to running feeds, and the exit code.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 
 use super::Exit;
+use super::engine::Engine;
 use crate::api::{ApiSettings, Client};
 use crate::auth::{Credentials, TokenSource};
 use crate::config::{Settings, SubscriptionMode, TenantSettings};
@@ -26,8 +26,6 @@ const CLOSE_MAX: Duration = Duration::from_secs(2);
 const CLOSE_HURRIED: Duration = Duration::from_millis(200);
 /// Often enough to look alive.
 const SHOW_EVERY: Duration = Duration::from_millis(250);
-/// Two threads: one can wait for a lock or a page of the disk while the other serves the sockets.
-const WORKERS: usize = 2;
 
 /// A process that is about to collect.
 pub(super) struct Collection<'a> {
@@ -39,8 +37,8 @@ pub(super) struct Collection<'a> {
     pub(super) watches_stdout: bool,
     /// A reader that goes away is no news.
     pub(super) quiet_close: bool,
-    /// What the process wants of its feeds.
-    pub(super) order: watch::Sender<Order>,
+    /// What it runs on.
+    pub(super) engine: Engine,
 }
 
 /// How a collection ended.
@@ -140,13 +138,6 @@ fn seed(feed: &FeedId) -> u64 {
 /// Runs a collection to its end.
 pub(super) fn collect<S: Sink, T: Store>(collection: Collection<'_>, sink: S, store: T) -> Collected {
     let failed = |exit| Collected { run: RunEnd { outcomes: Vec::new(), halt: None }, exit };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            collection.console.error(&format!("the runtime can't start: {error}"));
-            return failed(Exit::Failed);
-        }
-    };
     let (writer, thread) = match Writer::spawn(sink, store) {
         Ok(spawned) => spawned,
         Err(error) => {
@@ -155,7 +146,7 @@ pub(super) fn collect<S: Sink, T: Store>(collection: Collection<'_>, sink: S, st
         }
     };
     let _watch = collection.watches_stdout.then(|| {
-        let order = collection.order.clone();
+        let order = collection.engine.order.clone();
         watch_hangup(std::io::stdout(), move || {
             let text =
                 "nobody reads standard output any more: nothing unwritten was committed; start again with its reader running";
@@ -168,23 +159,22 @@ pub(super) fn collect<S: Sink, T: Store>(collection: Collection<'_>, sink: S, st
             });
         })
     });
-    let Collection { console, jobs, one_shot, quiet_close, order, .. } = collection;
+    let Collection { console, jobs, one_shot, quiet_close, engine, .. } = collection;
     let board = Arc::new(Board::default());
-    let (run_end, signal) = runtime.block_on(async {
+    engine.collecting();
+    let run_end = engine.runtime.block_on(async {
         let showing = one_shot.then(|| tokio::spawn(show(console.progress("collecting"), board.clone())));
-        let seen = Arc::new(OnceLock::new());
-        let caught = tokio::spawn(signals(order.clone(), seen.clone()));
-        let shared = Shared { clock: SystemClock::new(), writer, order, budget: Arc::new(Semaphore::new(BLOBS_AT_ONCE)), board };
+        let budget = Arc::new(Semaphore::new(BLOBS_AT_ONCE));
+        let shared = Shared { clock: SystemClock::new(), writer, order: engine.order.clone(), budget, board };
         let end = run(jobs, shared, !one_shot).await;
-        caught.abort();
         if let Some(showing) = showing {
             showing.abort();
             // Its bar is cleared when it is dropped.
             let _ = showing.await;
         }
-        (end, seen.get().copied())
+        end
     });
-    runtime.shutdown_timeout(Duration::from_millis(100));
+    let signal = engine.signal();
     let hurried = run_end.outcomes.iter().any(|(_, outcome)| outcome.end == FeedEnd::Hurried);
     let (closing, patience) = (Instant::now(), if hurried { CLOSE_HURRIED } else { CLOSE_MAX });
     while !thread.is_finished() && closing.elapsed() < patience {
@@ -199,6 +189,8 @@ pub(super) fn collect<S: Sink, T: Store>(collection: Collection<'_>, sink: S, st
             "the store did not close cleanly, which costs nothing but a check at the next start: {error}"
         );
     }
+    // Not before: closing may take a moment, and a second signal ends that too.
+    engine.stop();
     let exit = exit_of(&run_end, signal, one_shot, (!quiet_close).then_some(console), console);
     Collected { run: run_end, exit }
 }
@@ -211,40 +203,6 @@ async fn show(mut progress: Progress, board: Arc<Board>) {
         let (done, listed, records) = board.progress();
         progress.set(done, listed, records);
     }
-}
-
-/// The first signal asks to stop; the second ends the process at once.
-async fn signals(order: watch::Sender<Order>, seen: Arc<OnceLock<Exit>>) {
-    let (mut interrupt, mut terminate) = match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-        (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
-        (Err(error), _) | (_, Err(error)) => {
-            tracing::warn!(
-                event = "signals_unavailable",
-                "signals can't be handled, an end comes without a last commit: {error}"
-            );
-            return;
-        }
-    };
-    // A file-size limit would kill the process by default; caught, the write fails with an error that says why.
-    let _file_size = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()));
-    let mut next = async || {
-        tokio::select! {
-            _ = interrupt.recv() => Exit::Interrupted,
-            _ = terminate.recv() => Exit::Terminated,
-        }
-    };
-    let first = next().await;
-    seen.get_or_init(|| first);
-    tracing::info!(event = "stopping", "told to stop: finishing and committing what is in hand; a second signal ends at once");
-    order.send_if_modified(|now| {
-        let running = *now == Order::Run;
-        if running {
-            *now = Order::Stop;
-        }
-        running
-    });
-    let second = next().await;
-    std::process::exit(i32::from(second.code()));
 }
 
 /// The exit code of a run, and the words that go with it.

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use tokio::sync::watch;
 
 use super::collect::{Collected, Collection, collect, jobs, transport};
+use super::engine::Engine;
 use super::flags::{Output, SettingFlags};
 use super::poll::open_stdout;
 use super::{Context, Exit, opened};
@@ -56,6 +57,10 @@ pub struct DemoArgs {
 /// Runs it.
 pub fn run(args: &DemoArgs, context: &Context) -> Exit {
     let began = Instant::now();
+    let engine = match Engine::start(false, &context.console) {
+        Ok(engine) => engine,
+        Err(exit) => return exit,
+    };
     let output = match open_stdout(context) {
         Ok(output) => output,
         Err(exit) => return exit,
@@ -93,17 +98,16 @@ pub fn run(args: &DemoArgs, context: &Context) -> Exit {
         Ok(jobs) => jobs,
         Err(error) => return failed(&error),
     };
-    let (order, _) = watch::channel(Order::Run);
     let tally = Arc::new(Mutex::new(Tally::default()));
     let sink = Stage {
         inner: Delivery::new(output, DeadLetters::new(state.path(), DEAD_LETTER_LIMIT)),
         left: if args.endless { u64::MAX } else { args.events },
-        order: order.clone(),
+        order: engine.order.clone(),
         tally: tally.clone(),
         began,
     };
     let collection =
-        Collection { console: &context.console, jobs, one_shot: false, watches_stdout: true, quiet_close: true, order };
+        Collection { console: &context.console, jobs, one_shot: false, watches_stdout: true, quiet_close: true, engine };
     let collected = collect(collection, sink, store);
     runtime.block_on(front.shutdown());
     let truth = service.lock().unwrap_or_else(PoisonError::into_inner).truth(Time::from(Utc::now()));

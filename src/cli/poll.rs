@@ -1,13 +1,11 @@
 //! `poll`: the long-lived poller, and its one-shot form `--once`.
 
-use tokio::sync::watch;
-
 use super::collect::{Collection, collect, jobs, transport};
+use super::engine::Engine;
 use super::flags::{Everything, SettingFlags};
 use super::{Context, Exit, opened};
 use crate::config::TenantSettings;
 use crate::feed::Plan;
-use crate::runner::Order;
 use crate::sink::{DEAD_LETTER_LIMIT, DeadLetters, Delivery, Output, stdout};
 
 /// How it can end.
@@ -35,6 +33,10 @@ pub struct PollArgs {
 
 /// Runs it.
 pub fn run(args: &PollArgs, context: &Context) -> Exit {
+    let engine = match Engine::start(args.once, &context.console) {
+        Ok(engine) => engine,
+        Err(exit) => return exit,
+    };
     let output = match open_stdout(context) {
         Ok(output) => output,
         Err(exit) => return exit,
@@ -59,9 +61,8 @@ pub fn run(args: &PollArgs, context: &Context) -> Exit {
         }
     };
     let sink = Delivery::new(output, DeadLetters::new(&context.settings.state_dir, DEAD_LETTER_LIMIT));
-    let (order, _) = watch::channel(Order::Run);
     let collection =
-        Collection { console: &context.console, jobs, one_shot: once, watches_stdout: true, quiet_close: false, order };
+        Collection { console: &context.console, jobs, one_shot: once, watches_stdout: true, quiet_close: false, engine };
     collect(collection, sink, store).exit
 }
 

@@ -21,6 +21,8 @@ const RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
 const EXPIRY_MARGIN: Duration = Duration::from_secs(3600);
 /// A doubtful reply is believed only after so many others that were the same, with no different doubtful one between.
 const CONFIRM_AFTER: u32 = 3;
+/// A reply that exceeds the limits may be a single one that went wrong; each attempt costs up to gigabytes.
+const TOO_LARGE_AFTER: u32 = 3;
 
 /// How persistent to be with a blob that can't be had.
 #[derive(Debug, Clone, Copy)]
@@ -347,7 +349,7 @@ impl Blobs {
         let gap = match failure.fault {
             Fault::Throttled { .. } => None,
             Fault::Expired if server + EXPIRY_MARGIN >= expires => Some((GapReason::Expired, false)),
-            Fault::TooLarge => Some((GapReason::TooLarge, false)),
+            Fault::TooLarge if blob.attempts >= TOO_LARGE_AFTER => Some((GapReason::TooLarge, persistence.provisional)),
             // Until it must have expired, a host that does not know it may be the odd one out.
             Fault::NotFound | Fault::Expired if blob.attempts >= persistence.not_found_after => {
                 let reason = if *failure.fault == Fault::Expired { GapReason::Expired } else { GapReason::NotFound };

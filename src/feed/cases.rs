@@ -299,3 +299,33 @@ fn an_entry_that_can_not_be_read_is_one_gap() {
     feed.handle(at(1), Input::EntryUnreadable { window, print: 7, detail: "made up".into() });
     assert!(!actions(&mut feed, at(1)).iter().any(|a| matches!(a, Action::Notice(Notice::Gap(_)))));
 }
+
+/// A single reply without an end, from a device on the way, made a good blob a gap for ever.
+#[test]
+fn one_reply_that_is_too_large_is_no_gap() {
+    let mut jitter = Jitter::new(1);
+    let entry = crate::domain::BlobEntry {
+        id: crate::domain::ContentId("made-up".into()),
+        uri: "https://service.test/made-up".into(),
+        created: BASE,
+        expires: None,
+    };
+    for (persistence, provisional) in [(Persistence::poller(), true), (Persistence::one_shot(), false)] {
+        let mut blobs = Blobs::new(persistence, DoneSet::default());
+        assert!(blobs.add(entry.clone(), false));
+        let mut gap = None;
+        for attempt in 0..3 {
+            assert!(gap.is_none(), "{attempt}");
+            let now = Duration::from_secs(100 * attempt);
+            let key = blobs.next_fetch(now).unwrap().entry.key();
+            let failure = blobs::BlobFailure { key, fault: &Fault::TooLarge, detail: "made up", print: None, successes: 1 };
+            gap = match blobs.failed(failure, now, BASE + now, &mut jitter) {
+                blobs::Verdict::Gap(gap) => gap,
+                _ => None,
+            };
+        }
+        let gap = gap.unwrap();
+        assert_eq!((gap.reason, gap.provisional), (GapReason::TooLarge, provisional));
+        assert_eq!(blobs.next_fetch(Duration::from_secs(3600)).is_some(), provisional, "a poller asks until it has expired");
+    }
+}

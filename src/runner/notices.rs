@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
 use super::writer::Written;
-use crate::domain::FeedId;
+use crate::domain::{FeedId, Time};
 use crate::feed::{Notice, Now, Standing, Status};
 use crate::format::DriftCount;
 use crate::telemetry::{RepeatLimit, Summary};
@@ -133,7 +133,9 @@ impl Herald {
         let listed = status.balance.listed;
         let news = listed.saturating_sub(self.listed);
         self.listed = listed;
-        let behind = u64::try_from(status.server.0.saturating_sub(status.floor.0)).ok();
+        // Before the service told its time there is no floor to lag behind it.
+        let settled = Some(status.floor).filter(|floor| *floor > Time::MIN);
+        let behind = settled.and_then(|floor| u64::try_from(status.server.0.saturating_sub(floor.0)).ok());
         let lag_ms = behind.filter(|_| status.balance.pending > 0 || status.blocked);
         self.board.with(|f| {
             f.sums.blobs_listed += news;
@@ -339,5 +341,41 @@ fn kind(notice: &Notice) -> &'static str {
         Notice::AuditingOff { .. } => "auditing_off",
         Notice::Recovered => "recovered",
         Notice::Pass { .. } => "pass",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::ContentType;
+    use crate::feed::{Feed, FeedSettings, Memory, Mode, Plan};
+
+    /// While the service could not be reached, the summary told a lag of 73 million years.
+    #[test]
+    fn a_feed_that_has_no_floor_yet_lags_behind_nothing() {
+        let tenant = "11111111-0000-4000-8000-000000000001".parse().unwrap();
+        let feed = FeedId { tenant, content_type: ContentType::AuditGeneral };
+        let settings = FeedSettings {
+            feed: feed.clone(),
+            plan: Plan::Once,
+            filter: "28".into(),
+            subscription: Mode::Auto,
+            per_minute: 60,
+            width: None,
+            not_before: None,
+            seed: 1,
+        };
+        let now = Now { mono: Duration::ZERO, wall: Time(1_780_000_000_000) };
+        let core = Feed::new(settings, Memory::default(), now);
+        let board = Arc::new(Board::default());
+        board.register(feed.clone());
+        let mut herald = Herald::new(feed, "a".into(), board.clone());
+        let waits = Status { blocked: true, ..core.status(now) };
+        herald.status(&waits);
+        assert_eq!(board.take().lag_ms, None);
+        herald.status(&Status { floor: waits.server - Duration::from_secs(5), ..waits });
+        assert_eq!(board.take().lag_ms, Some(5_000));
     }
 }

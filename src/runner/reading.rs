@@ -99,6 +99,7 @@ struct State<'a> {
     /// Elements that are complete, from the first.
     complete: u64,
     broken_page: bool,
+    goes_round: bool,
     oddities: u64,
     first_oddity: Option<(u64, DeadReason)>,
     /// The reply before was as odd: dead letters are kept this time.
@@ -126,6 +127,7 @@ impl<'a> Reading<'a> {
                 print: SipHasher13::new(),
                 complete: 0,
                 broken_page: false,
+                goes_round: false,
                 oddities: 0,
                 first_oddity: None,
                 accepting: order.confirm.is_some(),
@@ -166,6 +168,11 @@ impl<'a> Reading<'a> {
         }
         state.broken_page = true;
         false
+    }
+
+    /// The next page is one that was read before. There is nothing else to be had, but a page may have been missed.
+    pub(super) fn goes_round(&mut self) {
+        self.state.goes_round = true;
     }
 
     /// The blob's bytes are at their end.
@@ -291,6 +298,7 @@ impl State<'_> {
             Shape::Array if self.complete == 0 && self.oddities == 0 => Some("the array is empty".to_owned()),
             Shape::Object if self.oddities == 0 => Some("a single object instead of an array".to_owned()),
             Shape::Lost => Some(format!("the JSON breaks off or can't be followed after {} elements", self.complete)),
+            _ if self.goes_round && self.oddities == 0 => Some("its pages go round in a circle".to_owned()),
             _ => self.first_oddity.map(|(index, reason)| format!("element {index} is no record: {}", reason.as_str())),
         };
         let Some(why) = odd else { return End::Done(self.counts) };

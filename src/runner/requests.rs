@@ -1,6 +1,6 @@
 //! Performs one request of the core: talks to the API, reads the body, and reports facts and pieces to the driver.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::hash::Hasher;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use siphasher::sip::SipHasher13;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
+use url::Url;
 
 use super::clock::Clock;
 use super::reading::{End, Held, Reading};
@@ -241,6 +242,8 @@ impl<T: Transport, C: Clock> Session<T, C> {
         };
         let mut reading = Reading::new(self.filter.clone(), &self.formatter, context, order);
         let mut bytes = 0;
+        let page = |uri: &str| fingerprint(self.client.address(uri).as_ref().map_or("", Url::as_str).as_bytes());
+        let mut pages = HashSet::from([page(&order.entry.uri)]);
         // A blob's answer may name a further page, as a listing's does (`activity-api.md` section 12, row 5).
         for _ in 0..BLOB_PAGES_MAX {
             while let Some(chunk) =
@@ -261,6 +264,10 @@ impl<T: Transport, C: Clock> Session<T, C> {
                 }
             }
             match content.next.take() {
+                Some(next) if !pages.insert(page(&next)) => {
+                    reading.goes_round();
+                    break;
+                }
                 Some(next) if reading.next_page() => {
                     content = limit.keep(self.client.blob(&next)).await?.map_err(parts_of)?;
                 }
@@ -325,6 +332,12 @@ fn subscription_failed(failure: Failure) -> Input {
     Input::SubscriptionFailed { fault, detail, date }
 }
 
+fn fingerprint(bytes: &[u8]) -> u64 {
+    let mut hasher = SipHasher13::new();
+    hasher.write(bytes);
+    hasher.finish()
+}
+
 /// One request of a listing.
 struct Asked {
     id: ListingId,
@@ -358,9 +371,7 @@ impl Entries {
 
     fn refuse(&mut self, raw: &[u8], why: String) {
         if self.bad.len() < BAD_ENTRIES_MAX {
-            let mut hasher = SipHasher13::new();
-            hasher.write(raw);
-            self.bad.push((hasher.finish(), why));
+            self.bad.push((fingerprint(raw), why));
         }
     }
 }

@@ -1,14 +1,34 @@
 //! The one place that writes to stderr.
+//!
+//! Nothing waits for whoever reads it: a supervisor that has stopped reading must not stop the collection with it, nor its
+//! end. What can't be written is dropped and counted, and the count is told when somebody reads again.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal, StderrLock, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use chrono::{SecondsFormat, Utc};
 use indicatif::{MultiProgress, ProgressDrawTarget};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::json;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::escape::Escaped;
 use super::progress::Progress;
+
+/// A pipe that is ready takes so much without waiting (`PIPE_BUF`).
+const AT_ONCE: usize = 4096;
+/// A reader who is busy is waited for so long; after that not at all, until he reads again.
+const READER_MAX: Duration = Duration::from_millis(100);
+
+/// What was not written, because nobody read.
+#[derive(Debug, Default)]
+struct Unread {
+    lost: AtomicU64,
+    /// Only the beginning of a line was written.
+    torn: AtomicBool,
+}
 
 /// A handle to stderr, shared by log, reports and progress bars, so that they don't write across each other. Clones are one console.
 #[derive(Debug, Clone)]
@@ -18,6 +38,7 @@ pub struct Console {
     json: bool,
     quiet: bool,
     terminal: bool,
+    unread: Arc<Unread>,
 }
 
 impl Console {
@@ -29,7 +50,7 @@ impl Console {
     pub(super) fn new(json: bool, quiet: bool) -> Self {
         let terminal = io::stderr().is_terminal();
         let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        Self { bars: MultiProgress::with_draw_target(target), json, quiet, terminal }
+        Self { bars: MultiProgress::with_draw_target(target), json, quiet, terminal, unread: Arc::default() }
     }
 
     /// Says something to the person who started a command, such as its closing summary; not with `-q`. Line breaks stay; parts that come
@@ -56,32 +77,70 @@ impl Console {
     }
 
     fn render(&self, level: &str, text: &str) -> String {
-        let text = text.trim_end_matches('\n');
-        if self.json {
-            let timestamp = Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true);
-            return format!("{}\n", json!({"timestamp": timestamp, "level": level, "event": "report", "message": text}));
-        }
-        let mut lines = String::with_capacity(text.len() + 1);
-        for line in text.split('\n') {
-            lines.push_str(&Escaped(line).to_string());
-            lines.push('\n');
-        }
-        lines
+        render(self.json, level, "report", text)
     }
 
     /// Writes with the bars out of the way. There is nobody to tell that stderr is gone.
     fn write(&self, text: &str) {
-        let _ = self.bars.suspend(|| io::stderr().lock().write_all(text.as_bytes()));
+        self.put(text.as_bytes(), self.json);
     }
+
+    fn put(&self, line: &[u8], json: bool) {
+        self.bars.suspend(|| {
+            let mut stderr = io::stderr().lock();
+            let lost = self.unread.lost.load(Ordering::Relaxed);
+            let patience = if lost > 0 { Duration::ZERO } else { READER_MAX };
+            if lost > 0 && is_ready(&stderr, patience) {
+                let text = format!("{lost} lines of the log were lost, because nobody read stderr");
+                let end = if self.unread.torn.swap(false, Ordering::Relaxed) { "\n" } else { "" };
+                let _ = stderr.write_all(format!("{end}{}", render(json, "WARN", "log_lines_lost", &text)).as_bytes());
+                self.unread.lost.store(0, Ordering::Relaxed);
+            }
+            for (n, piece) in line.chunks(AT_ONCE).enumerate() {
+                if !is_ready(&stderr, patience) {
+                    self.unread.lost.fetch_add(1, Ordering::Relaxed);
+                    self.unread.torn.fetch_or(n > 0, Ordering::Relaxed);
+                    return;
+                }
+                let _ = stderr.write_all(piece);
+            }
+        });
+    }
+}
+
+/// True if a write does not wait: there is room, or nobody is there any more.
+fn is_ready(stderr: &StderrLock<'_>, patience: Duration) -> bool {
+    let patience = Timespec { tv_sec: 0, tv_nsec: i64::from(patience.subsec_nanos()) };
+    // Where it can't be asked, the write says more.
+    poll(&mut [PollFd::new(stderr, PollFlags::OUT)], Some(&patience)).map_or(true, |ready| ready > 0)
+}
+
+fn render(json: bool, level: &str, event: &str, text: &str) -> String {
+    let text = text.trim_end_matches('\n');
+    if json {
+        let timestamp = Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true);
+        return format!("{}\n", json!({"timestamp": timestamp, "level": level, "event": event, "message": text}));
+    }
+    let mut lines = String::with_capacity(text.len() + 1);
+    for line in text.split('\n') {
+        lines.push_str(&Escaped(line).to_string());
+        lines.push('\n');
+    }
+    lines
 }
 
 /// The log's way to stderr.
 #[derive(Debug, Clone)]
-pub(super) struct LogWriter(pub(super) Console);
+pub(super) struct LogWriter {
+    pub(super) console: Console,
+    /// Its lines are JSON objects.
+    pub(super) json: bool,
+}
 
 impl Write for LogWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.bars.suspend(|| io::stderr().lock().write(bytes))
+        self.console.put(bytes, self.json);
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -36,7 +36,8 @@ pub struct Log {
 pub fn init(log: &Log) -> Console {
     let console = Console::new(log.reports_as_json, log.quiet);
     // `try_init` also takes in what dependencies say through the `log` crate: sled reports a failed fsync only there.
-    let _ = subscriber(log, LogWriter(console.clone()), console.is_terminal() && !wants_no_colour()).try_init();
+    let writer = LogWriter { console: console.clone(), json: log.events_as_json };
+    let _ = subscriber(log, writer, console.is_terminal() && !wants_no_colour()).try_init();
     console
 }
 

@@ -1,12 +1,17 @@
 //! The words that stories are told with.
 
 mod host;
+mod inside;
 mod lines;
 mod program;
+mod proxy;
+mod relay;
 mod tenant;
+mod tls;
 
 use std::time::{Duration, Instant};
 
+pub(crate) use bytes::Bytes;
 pub(crate) use defender_feed::domain::{ContentId, ContentType, Time};
 pub(crate) use defender_feed::simulator::SimClock;
 pub(crate) use defender_feed::simulator::config::RetryAfter;
@@ -17,9 +22,13 @@ pub(crate) use defender_feed::simulator::story::{
 };
 
 pub(crate) use host::Host;
+pub(crate) use inside::{fast_service, run_inside};
 pub(crate) use lines::{assert_same, assert_same_ids, counted, ids_of, members};
-pub(crate) use program::{Ended, Output, Program, Started, until_lines_in};
+pub(crate) use program::{Ended, MEMORY_STEADY, Output, Program, Started, until_lines_in};
+pub(crate) use proxy::{Gate, Hole, Proxy};
+pub(crate) use relay::{Act, Answer, Asked, Call, Relay, Step, instead, reply};
 pub(crate) use tenant::{CLIENT, Serve, Tenant, Wanted};
+pub(crate) use tls::{Authority, Front, Manner};
 
 /// The longest that anything may take before its story has failed. Far above what a story needs, because two cores may
 /// have many of them to run.

@@ -72,11 +72,11 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("toml", &["src/config"]),
     ("indicatif", &["src/telemetry"]),
     ("tracing_subscriber", &["src/telemetry", "src/config"]),
-    ("rustix", &["src/sink", "src/store", "src/cli"]),
+    ("rustix", &["src/sink", "src/store", "src/cli", "src/telemetry/console.rs"]),
     ("tempfile", &["src/cli/demo.rs"]),
     ("rand", &[]),
     ("proptest", &[]),
-    ("std::process::exit", &["src/cli/collect.rs"]),
+    ("std::process::exit", &["src/cli/engine.rs"]),
     ("std::env::set_var", &[]),
 ];
 

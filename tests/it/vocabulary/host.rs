@@ -56,9 +56,9 @@ impl Host {
 
     /// A command for a tenant.
     fn collect(&self, command: &str, tenant: &Tenant) -> Program {
-        let url = tenant.base_url();
         self.run(command)
-            .args(["--tenant-id", &tenant.id(), "--client-id", CLIENT, "--api-url", &url, "--login-url", &url])
+            .args(["--tenant-id", &tenant.id(), "--client-id", CLIENT])
+            .at(&tenant.base_url())
             .args([Path::new("--state-dir"), &self.state()])
             // Small tenants at full speed; a story that is about pace says so with a flag, which wins.
             .env("DEFENDER_FEED_REQUESTS_PER_MINUTE", "1000000")

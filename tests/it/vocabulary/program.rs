@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
-use std::io::{PipeReader, Read};
+use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -12,9 +12,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{PATIENCE, Tenant, eventually, ids_of};
+use super::{PATIENCE, Relay, Tenant, eventually, ids_of};
 
 /// Where standard output leads.
 #[derive(Debug, Clone)]
@@ -37,7 +38,11 @@ pub(crate) enum Output {
 #[derive(Debug)]
 pub(crate) struct Program {
     command: Command,
+    /// Where the service is, if the command needs one.
+    urls: Option<String>,
     output: Output,
+    /// Nobody reads what it says until its end.
+    unheard: bool,
 }
 
 impl Program {
@@ -45,7 +50,7 @@ impl Program {
     pub(super) fn new(directory: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_defender-feed"));
         command.env_clear().current_dir(directory).stdin(Stdio::null());
-        Self { command, output: Output::Read }
+        Self { command, urls: None, output: Output::Read, unheard: false }
     }
 
     /// One more argument.
@@ -66,6 +71,17 @@ impl Program {
         self
     }
 
+    /// It reaches the service by this way.
+    pub(crate) fn through(self, relay: &Relay) -> Self {
+        self.at(&relay.url())
+    }
+
+    /// It takes the service to be there, whatever it was told before.
+    pub(crate) fn at(mut self, url: &str) -> Self {
+        self.urls = Some(url.to_owned());
+        self
+    }
+
     /// The client secret that it uses.
     pub(crate) fn secret(self, secret: &str) -> Self {
         self.env("AZURE_CLIENT_SECRET", secret)
@@ -83,6 +99,12 @@ impl Program {
         self
     }
 
+    /// What it says goes into a pipe that is full already, and that nobody reads before its end.
+    pub(crate) fn unheard(mut self) -> Self {
+        self.unheard = true;
+        self
+    }
+
     /// Starts it and waits for its end.
     pub(crate) fn run(self) -> Ended {
         self.start().ends()
@@ -90,7 +112,14 @@ impl Program {
 
     /// Starts it.
     pub(crate) fn start(mut self) -> Started {
+        if let Some(url) = &self.urls {
+            self.command.args(["--api-url", url, "--login-url", url]);
+        }
         let (errors, their_errors) = std::io::pipe().unwrap();
+        if self.unheard {
+            fill(&their_errors);
+        }
+        let hears = if self.unheard { WAITS } else { READS };
         self.command.stderr(their_errors);
         let mut pipe = None;
         let stdout = match &self.output {
@@ -111,15 +140,32 @@ impl Program {
         Started {
             child,
             output: pipe.map(|pipe| Ear::listen(pipe, reads)),
-            errors: Ear::listen(errors, READS),
+            errors: Ear::listen(errors, hears),
             started: Instant::now(),
+            peak: 0,
         }
     }
+}
+
+/// Fills a pipe to its last byte.
+fn fill(pipe: &PipeWriter) {
+    let flags = fcntl_getfl(pipe).unwrap();
+    fcntl_setfl(pipe, flags | OFlags::NONBLOCK).unwrap();
+    for size in [4096, 1] {
+        while (&*pipe).write(&vec![b'.'; size]).is_ok() {}
+    }
+    fcntl_setfl(pipe, flags).unwrap();
 }
 
 const WAITS: u8 = 0;
 const READS: u8 = 1;
 const LEAVES: u8 = 2;
+const TRICKLES: u8 = 3;
+
+/// What no process of any story may need at its worst (design, section 7).
+pub(crate) const MEMORY_MAX: u64 = 128 << 20;
+/// What a process needs that has nothing unusual to bear.
+pub(crate) const MEMORY_STEADY: u64 = 64 << 20;
 
 /// Listens at a pipe, on a thread of its own.
 #[derive(Debug)]
@@ -150,7 +196,9 @@ impl Ear {
 
     /// Waits for the end of the pipe.
     fn all(&mut self) -> Vec<u8> {
-        let _ = self.manner.compare_exchange(WAITS, READS, Ordering::SeqCst, Ordering::SeqCst);
+        if self.manner.load(Ordering::SeqCst) != LEAVES {
+            self.manner.store(READS, Ordering::SeqCst);
+        }
         if let Some(thread) = self.thread.take() {
             thread.join().unwrap();
         }
@@ -178,13 +226,19 @@ fn listen(mut pipe: PipeReader, heard: &Mutex<Vec<u8>>, manner: &AtomicU8) {
             }
             _ => {}
         }
+        let trickles = manner.load(Ordering::SeqCst) == TRICKLES;
         let ready = poll(&mut [PollFd::new(&pipe, PollFlags::IN)], Some(&nap)).unwrap_or(0);
         if ready == 0 {
             continue;
         }
-        match pipe.read(&mut some).unwrap() {
+        let most = if trickles { 1 } else { some.len() };
+        match pipe.read(&mut some[..most]).unwrap() {
             0 => return,
             n => heard.lock().unwrap().extend_from_slice(&some[..n]),
+        }
+        let since = Instant::now();
+        while trickles && manner.load(Ordering::SeqCst) == TRICKLES && since.elapsed() < Duration::from_secs(1) {
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 }
@@ -207,6 +261,8 @@ pub(crate) struct Started {
     output: Option<Ear>,
     errors: Ear,
     started: Instant,
+    /// The most memory that it was seen to need.
+    peak: u64,
 }
 
 impl Started {
@@ -242,16 +298,64 @@ impl Started {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Nobody reads its output any more. What it has written by then has been read: a pipe keeps nothing for its next
-    /// reader, and what was in it counts as delivered.
-    pub(crate) fn reader_leaves(&mut self) {
+    /// Stops it where it is, as a debugger does.
+    pub(crate) fn stands_still(&mut self) {
         self.signal(Signal::STOP);
         let stat = format!("/proc/{}/stat", self.child.id());
         self.until("it stands still", |_| {
             std::fs::read_to_string(&stat).is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" T")))
         });
-        self.output.as_mut().unwrap().leave();
+    }
+
+    /// Lets it go on.
+    pub(crate) fn goes_on(&self) {
         self.signal(Signal::CONT);
+    }
+
+    /// A line of what the kernel says of it.
+    fn told_by_kernel(&self, name: &str) -> Option<String> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(|value| value.trim().to_owned())
+    }
+
+    /// The most memory that it has needed so far, in bytes.
+    pub(crate) fn peak(&mut self) -> u64 {
+        // A process that has ended, but is not waited for, has none.
+        let peak = self.told_by_kernel("VmHWM").and_then(|text| text.strip_suffix(" kB")?.trim().parse::<u64>().ok());
+        self.peak = self.peak.max(peak.unwrap_or(0) << 10);
+        self.peak
+    }
+
+    /// Waits until it handles SIGTERM and SIGINT.
+    pub(crate) fn until_it_hears_signals(&mut self) {
+        let both = [Signal::TERM, Signal::INT].iter().fold(0, |mask, signal| mask | 1u64 << (signal.as_raw() - 1));
+        self.until("it handles signals", |it| {
+            let caught = it.told_by_kernel("SigCgt").and_then(|mask| u64::from_str_radix(&mask, 16).ok());
+            caught.is_some_and(|mask| mask & both == both)
+        });
+    }
+
+    /// Nobody reads its output any more. What it has written by then has been read: a pipe keeps nothing for its next
+    /// reader, and what was in it counts as delivered.
+    pub(crate) fn reader_leaves(&mut self) {
+        self.stands_still();
+        self.output.as_mut().unwrap().leave();
+        self.goes_on();
+    }
+
+    /// Its output is read at a byte a second from now on.
+    pub(crate) fn trickles(&self) {
+        self.output.as_ref().unwrap().manner.store(TRICKLES, Ordering::SeqCst);
+    }
+
+    /// How many bytes of its output were read so far.
+    pub(crate) fn read_so_far(&self) -> usize {
+        self.output.as_ref().unwrap().heard.lock().unwrap().len()
+    }
+
+    /// Somebody hears what it says from now on.
+    pub(crate) fn is_heard(&self) {
+        self.errors.manner.store(READS, Ordering::SeqCst);
     }
 
     /// Somebody reads its output from now on.
@@ -277,12 +381,14 @@ impl Started {
             None => String::new(),
         };
         let stderr = String::from_utf8_lossy(&self.errors.all()).into_owned();
-        Ended { status, stdout, stderr, took: self.started.elapsed() }
+        assert!(self.peak <= MEMORY_MAX, "it needed {} MiB; it said:\n{stderr}", self.peak >> 20);
+        Ended { status, stdout, stderr, took: self.started.elapsed(), peak: self.peak }
     }
 
     fn wait(&mut self) -> ExitStatus {
         let since = Instant::now();
         loop {
+            self.peak();
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
@@ -298,7 +404,13 @@ impl Started {
     pub(crate) fn until(&mut self, what: &str, mut is_so: impl FnMut(&Self) -> bool) {
         let since = Instant::now();
         while !is_so(self) {
-            if !self.is_running() && !is_so(self) {
+            self.peak();
+            if !self.is_running() {
+                // What it said last may still be on its way through the pipe.
+                std::thread::sleep(Duration::from_millis(50));
+                if is_so(self) {
+                    return;
+                }
                 panic!("it ended before it came about that {what}; it said:\n{}", self.said());
             }
             if since.elapsed() > PATIENCE {
@@ -370,6 +482,8 @@ pub(crate) struct Ended {
     pub(crate) stderr: String,
     /// How long it ran.
     pub(crate) took: Duration,
+    /// The most memory that it was seen to need, in bytes.
+    pub(crate) peak: u64,
 }
 
 impl Ended {

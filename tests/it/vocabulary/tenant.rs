@@ -17,7 +17,7 @@ use tokio::runtime::Runtime;
 pub(crate) const CLIENT: &str = "22222222-0000-4000-8000-000000000002";
 
 /// All tenants of all stories share it.
-static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+pub(super) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime can be had")
 });
 
@@ -58,6 +58,11 @@ impl Tenant {
     /// The tenant's id.
     pub(crate) fn id(&self) -> String {
         self.service().tenant().to_string()
+    }
+
+    /// The port that it is served at.
+    pub(crate) fn port(&self) -> u16 {
+        self.base_url().rsplit(':').next().and_then(|port| port.parse().ok()).unwrap()
     }
 
     /// A new blob appears.
