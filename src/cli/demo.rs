@@ -9,8 +9,8 @@ use serde::Deserialize;
 use tokio::sync::watch;
 
 use super::collect::{Collected, Collection, collect, jobs, transport};
-use super::flags::{Output, SettingFlags};
-use super::poll::open_stdout;
+use super::flags::{Delivery as Delivering, SettingFlags};
+use super::poll::open_delivery;
 use super::{Context, Exit, opened};
 use crate::config::{Cloud, SecretSource, Settings, SubscriptionMode, TenantSettings, defaults};
 use crate::domain::{ContentType, RecordType, TenantId, Time};
@@ -50,13 +50,13 @@ pub struct DemoArgs {
     pub seed: u64,
     /// The settings given as flags.
     #[command(flatten)]
-    pub settings: SettingFlags<Output>,
+    pub settings: SettingFlags<Delivering>,
 }
 
 /// Runs it.
 pub fn run(args: &DemoArgs, context: &Context) -> Exit {
     let began = Instant::now();
-    let output = match open_stdout(context) {
+    let output = match open_delivery(context) {
         Ok(output) => output,
         Err(exit) => return exit,
     };

@@ -18,6 +18,7 @@ mod config;
 mod days;
 mod demo;
 mod dependencies;
+mod drain;
 mod house;
 mod many_tenants;
 mod output;
