@@ -19,6 +19,8 @@
 
 pub mod domain;
 
+mod mutant;
+
 pub mod config;
 pub mod telemetry;
 

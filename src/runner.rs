@@ -19,6 +19,8 @@ use tokio::task::{Id, JoinError, JoinSet};
 
 pub use self::clock::{Clock, SystemClock};
 pub use self::notices::Board;
+#[cfg(test)]
+pub(crate) use self::writer::{Desk, Job};
 pub use self::writer::{WriteError, Writer, Written};
 
 use self::notices::Herald;

@@ -48,8 +48,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{Claim, ContentId, TenantId, Time};
 
-pub use dead_letter::{DEAD_LETTER_LIMIT, DeadLetters};
-pub use delivery::Delivery;
+pub use dead_letter::{DEAD_LETTER_LIMIT, DeadLetters, Kept};
+pub use delivery::{Delivery, Letters, Lines};
 pub use hangup::{HangupWatch, watch_hangup};
 pub use memory::MemorySink;
 pub use output::{Healed, Output};

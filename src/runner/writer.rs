@@ -3,10 +3,9 @@
 //! Feeds take turns in the order in which they hand over a batch; each has at most one here. So no more than one batch is
 //! ever written without being committed, whatever the number of tenants.
 
-use std::sync::mpsc;
 use std::thread::JoinHandle;
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::domain::{Counts, Gap};
 use crate::sink::{Batch, Sink, SinkError};
@@ -45,16 +44,17 @@ pub struct Written {
     pub gaps: Vec<Gap>,
 }
 
-struct Job {
-    batch: Batch,
-    answer: oneshot::Sender<Result<Written, WriteError>>,
+/// A batch on its way, and where its outcome is to be told.
+pub(crate) struct Job {
+    pub(crate) batch: Batch,
+    pub(crate) answer: oneshot::Sender<Result<Written, WriteError>>,
 }
 
 /// Hands batches to the writer.
 #[derive(Debug, Clone)]
 pub struct Writer {
     /// Each feed has at most one batch here, so their number bounds it.
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::UnboundedSender<Job>,
 }
 
 impl Writer {
@@ -62,22 +62,23 @@ impl Writer {
     ///
     /// # Errors
     /// If the thread can't be started.
-    pub fn spawn<S: Sink, T: Store>(mut sink: S, mut store: T) -> std::io::Result<(Self, JoinHandle<Result<(), StoreError>>)> {
-        let (jobs, queue) = mpsc::channel::<Job>();
+    pub fn spawn<S: Sink, T: Store>(sink: S, store: T) -> std::io::Result<(Self, JoinHandle<Result<(), StoreError>>)> {
+        let (writer, mut queue) = Self::queue();
         let thread = std::thread::Builder::new().name("writer".into()).spawn(move || {
-            let mut broken: Option<WriteError> = None;
-            for job in queue {
-                let result = match &broken {
-                    Some(error) => Err(error.clone()),
-                    None => write(&mut sink, &mut store, job.batch),
-                };
-                broken = result.as_ref().err().cloned();
+            let mut desk = Desk::new(sink, store);
+            while let Some(Job { batch, answer }) = queue.blocking_recv() {
                 // A feed that has ended meanwhile needs no answer.
-                let _ = job.answer.send(result);
+                let _ = answer.send(desk.write(batch));
             }
-            store.close()
+            desk.store.close()
         })?;
-        Ok((Self { jobs }, thread))
+        Ok((writer, thread))
+    }
+
+    /// A writer whose batches somebody else takes to a [`Desk`].
+    pub(crate) fn queue() -> (Self, mpsc::UnboundedReceiver<Job>) {
+        let (jobs, queue) = mpsc::unbounded_channel();
+        (Self { jobs }, queue)
     }
 
     /// Hands a batch over; the answer comes when it is committed.
@@ -85,6 +86,28 @@ impl Writer {
         let (answer, result) = oneshot::channel();
         // If the writer has ended, the answer's sender is dropped with the job, which the receiver notices.
         let _ = self.jobs.send(Job { batch, answer });
+        result
+    }
+}
+
+/// Where batches are written and committed, one after the other, until one fails.
+pub(crate) struct Desk<S, T> {
+    sink: S,
+    store: T,
+    broken: Option<WriteError>,
+}
+
+impl<S: Sink, T: Store> Desk<S, T> {
+    pub(crate) fn new(sink: S, store: T) -> Self {
+        Self { sink, store, broken: None }
+    }
+
+    pub(crate) fn write(&mut self, batch: Batch) -> Result<Written, WriteError> {
+        let result = match &self.broken {
+            Some(error) => Err(error.clone()),
+            None => write(&mut self.sink, &mut self.store, batch),
+        };
+        self.broken = result.as_ref().err().cloned();
         result
     }
 }

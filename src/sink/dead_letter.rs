@@ -14,6 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use rustix::fs::OFlags;
 use serde::Serialize;
 
+use super::delivery::Letters;
 use super::{DeadLetter, SinkError};
 use crate::domain::{FeedId, TenantId};
 
@@ -30,7 +31,7 @@ pub struct DeadLetters {
 
 /// What became of a batch's dead letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kept {
+pub enum Kept {
     /// They are on disk.
     All,
     /// They don't fit below the limit; none was written.
@@ -60,24 +61,6 @@ impl DeadLetters {
     /// The file of a tenant.
     pub fn path(&self, tenant: &TenantId) -> PathBuf {
         self.directory.join(format!("{tenant}.ndjson"))
-    }
-
-    /// Most bytes that the file of a tenant takes.
-    pub fn limit(&self) -> u64 {
-        self.limit
-    }
-
-    /// Writes all of `letters` and syncs them, or none if they don't fit.
-    pub(super) fn keep(&self, feed: &FeedId, letters: &[DeadLetter]) -> Result<Kept, SinkError> {
-        if letters.is_empty() {
-            return Ok(Kept::All);
-        }
-        let path = self.path(&feed.tenant);
-        self.append(&path, &lines(feed, letters)).map_err(|error| SinkError::DeadLetter {
-            tenant: feed.tenant.clone(),
-            path,
-            detail: error.to_string(),
-        })
     }
 
     fn append(&self, path: &Path, lines: &[u8]) -> io::Result<Kept> {
@@ -113,6 +96,25 @@ impl DeadLetters {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
             Err(error) => Err(error),
         }
+    }
+}
+
+impl Letters for DeadLetters {
+    /// Writes all of `letters` and syncs them, or none if they don't fit.
+    fn keep(&mut self, feed: &FeedId, letters: &[DeadLetter]) -> Result<Kept, SinkError> {
+        if letters.is_empty() {
+            return Ok(Kept::All);
+        }
+        let path = self.path(&feed.tenant);
+        self.append(&path, &lines(feed, letters)).map_err(|error| SinkError::DeadLetter {
+            tenant: feed.tenant.clone(),
+            path,
+            detail: error.to_string(),
+        })
+    }
+
+    fn place(&self, tenant: &TenantId) -> String {
+        format!("the dead-letter file {} ({} bytes at most)", self.path(tenant).display(), self.limit)
     }
 }
 
@@ -184,7 +186,7 @@ mod tests {
     #[test]
     fn keeps_the_bytes_as_they_came_readable_by_the_owner_only() {
         let dir = tempfile::tempdir().unwrap();
-        let letters = DeadLetters::new(dir.path(), DEAD_LETTER_LIMIT);
+        let mut letters = DeadLetters::new(dir.path(), DEAD_LETTER_LIMIT);
         assert_eq!(letters.keep(&feed(), &[]).unwrap(), Kept::All);
         assert!(!dir.path().join("dead-letter").exists());
         assert_eq!(letters.keep(&feed(), &[letter(3, b"{\"a\":\"\xff\n\"}")]).unwrap(), Kept::All);
@@ -202,7 +204,7 @@ mod tests {
     #[test]
     fn a_torn_line_is_cut_off_and_whole_ones_stay() {
         let dir = tempfile::tempdir().unwrap();
-        let letters = DeadLetters::new(dir.path(), DEAD_LETTER_LIMIT);
+        let mut letters = DeadLetters::new(dir.path(), DEAD_LETTER_LIMIT);
         letters.keep(&feed(), &[letter(0, b"one")]).unwrap();
         let path = letters.path(&feed().tenant);
         let whole = std::fs::read(&path).unwrap();
@@ -218,7 +220,7 @@ mod tests {
     #[test]
     fn nothing_is_written_beyond_the_limit() {
         let dir = tempfile::tempdir().unwrap();
-        let letters = DeadLetters::new(dir.path(), 600);
+        let mut letters = DeadLetters::new(dir.path(), 600);
         assert_eq!(letters.keep(&feed(), &[letter(0, b"one")]).unwrap(), Kept::All);
         let before = std::fs::read(letters.path(&feed().tenant)).unwrap();
         assert_eq!(letters.keep(&feed(), &[letter(1, &[0; 600])]).unwrap(), Kept::Full);
@@ -229,7 +231,7 @@ mod tests {
     #[test]
     fn a_link_in_the_place_of_the_file_is_not_followed() {
         let dir = tempfile::tempdir().unwrap();
-        let letters = DeadLetters::new(dir.path(), DEAD_LETTER_LIMIT);
+        let mut letters = DeadLetters::new(dir.path(), DEAD_LETTER_LIMIT);
         std::fs::create_dir(dir.path().join("dead-letter")).unwrap();
         let target = dir.path().join("target");
         std::os::unix::fs::symlink(&target, letters.path(&feed().tenant)).unwrap();

@@ -2,9 +2,29 @@
 
 use std::collections::HashMap;
 
-use super::dead_letter::Kept;
-use super::{Batch, DeadLetter, DeadLetters, Output, Receipt, Sink, SinkError};
-use crate::domain::{BlobEntry, BlobKey, Claim, FeedId, Gap, GapBlob, GapId, GapReason};
+use super::{Batch, DeadLetter, DeadLetters, Kept, Output, OutputMark, Receipt, Sink, SinkError};
+use crate::domain::{BlobEntry, BlobKey, Claim, FeedId, Gap, GapBlob, GapId, GapReason, TenantId};
+
+/// Where lines go: an [`Output`], or a simulated one.
+pub trait Lines: Send + 'static {
+    /// Delivers `lines`, and tells where a regular file stands then.
+    ///
+    /// # Errors
+    /// If not all of it is delivered.
+    fn deliver(&mut self, lines: &[u8]) -> Result<Option<OutputMark>, SinkError>;
+}
+
+/// Where dead letters go: [`DeadLetters`], or a simulated place.
+pub trait Letters: Send + 'static {
+    /// Keeps all of `letters`, safe from a loss of power, or none if they don't fit.
+    ///
+    /// # Errors
+    /// If they can't be kept for another reason.
+    fn keep(&mut self, feed: &FeedId, letters: &[DeadLetter]) -> Result<Kept, SinkError>;
+
+    /// What a full one is called in a gap's detail.
+    fn place(&self, tenant: &TenantId) -> String;
+}
 
 /// Delivers lines first, then dead letters, then gives the receipt.
 ///
@@ -12,22 +32,22 @@ use crate::domain::{BlobEntry, BlobKey, Claim, FeedId, Gap, GapBlob, GapId, GapR
 /// its parts are taken out of the claims, and once the blob ends its `done` becomes a final `dead_letter_full` gap. So the
 /// ledger counts the blob once, and a crash before its end repeats it instead of forgetting it.
 #[derive(Debug)]
-pub struct Delivery {
-    output: Output,
-    dead_letters: DeadLetters,
+pub struct Delivery<O = Output, D = DeadLetters> {
+    output: O,
+    dead_letters: D,
     /// Blobs under way that lost a dead letter. At most one entry for each blob that the feeds have in flight.
     withheld: HashMap<(FeedId, BlobKey), Gap>,
     failed: Option<SinkError>,
 }
 
-impl Delivery {
+impl<O: Lines, D: Letters> Delivery<O, D> {
     /// A sink on an output and a place for dead letters.
-    pub fn new(output: Output, dead_letters: DeadLetters) -> Self {
+    pub fn new(output: O, dead_letters: D) -> Self {
         Self { output, dead_letters, withheld: HashMap::new(), failed: None }
     }
 
     /// The output, to watch it or to heal it at start.
-    pub fn output(&mut self) -> &mut Output {
+    pub fn output(&mut self) -> &mut O {
         &mut self.output
     }
 
@@ -45,11 +65,8 @@ impl Delivery {
     }
 
     fn withhold(&mut self, claim: &Claim, dead: &[DeadLetter]) {
-        let detail = format!(
-            "the dead-letter file {} has reached its limit of {} bytes: at least one element that can't be a line was not kept",
-            self.dead_letters.path(&claim.feed.tenant).display(),
-            self.dead_letters.limit()
-        );
+        let place = self.dead_letters.place(&claim.feed.tenant);
+        let detail = format!("{place} has reached its limit: at least one element that can't be a line was not kept");
         for letter in dead {
             let key = BlobKey::new(&letter.content_id, letter.created);
             let gap = || Gap {
@@ -100,7 +117,7 @@ impl Delivery {
     }
 }
 
-impl Sink for Delivery {
+impl<O: Lines, D: Letters> Sink for Delivery<O, D> {
     fn write(&mut self, batch: Batch) -> Result<Receipt, SinkError> {
         if let Some(failed) = &self.failed {
             return Err(failed.clone());

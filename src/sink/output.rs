@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FileType, OFlags, SeekFrom, fcntl_getfl, fstat, seek};
 
+use super::delivery::Lines;
 use super::{OutputMark, SinkError, drain};
 
 /// What was done about the end of an output that an earlier run may have left in the middle of a line.
@@ -142,6 +143,12 @@ impl Output {
             Kind::Pipe { drains: true } => drain::wait_until_read(&self.file),
             Kind::Pipe { drains: false } | Kind::Stream { .. } => Ok(()),
         }
+    }
+}
+
+impl Lines for Output {
+    fn deliver(&mut self, lines: &[u8]) -> Result<Option<OutputMark>, SinkError> {
+        Output::deliver(self, lines)
     }
 }
 

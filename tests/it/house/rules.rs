@@ -5,18 +5,19 @@ use super::source::{Mention, Reading, Source, Target, read};
 /// A room and the rooms that it may use (design, section 3).
 const ROOMS: &[(&str, &[&str])] = &[
     ("domain", &[]),
+    ("mutant", &[]),
     ("config", &["domain"]),
     ("telemetry", &["domain"]),
     ("wire", &["domain"]),
     ("auth", &["domain", "wire"]),
-    ("api", &["domain", "auth", "wire"]),
-    ("feed", &["domain"]),
+    ("api", &["domain", "mutant", "auth", "wire"]),
+    ("feed", &["domain", "mutant"]),
     ("decode", &["domain"]),
     ("event", &["domain"]),
     ("format", &["domain", "event"]),
-    ("sink", &["domain"]),
-    ("store", &["domain", "sink"]),
-    ("runner", &["domain", "feed", "api", "decode", "format", "sink", "store", "telemetry", "wire"]),
+    ("sink", &["domain", "mutant"]),
+    ("store", &["domain", "mutant", "sink"]),
+    ("runner", &["domain", "mutant", "feed", "api", "decode", "format", "sink", "store", "telemetry", "wire"]),
     ("poll", &["runner", "domain", "wire"]),
     ("backfill", &["domain", "sink"]),
     ("simulator", &["domain"]),
@@ -26,6 +27,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 
 const EVERY_ROOM: &[&str] = &[
     "domain",
+    "mutant",
     "config",
     "telemetry",
     "wire",
