@@ -88,7 +88,7 @@ mod scan;
 mod sled;
 mod snapshot;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod verify;
 mod witness;
 

@@ -15,6 +15,7 @@ mod cli;
 mod clocks;
 mod commands;
 mod config;
+mod damage;
 mod days;
 mod demo;
 mod dependencies;
