@@ -162,6 +162,9 @@ pub(super) fn files(dir: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// The kinds of files in a state directory.
+const FAMILIES: [&str; 6] = ["sled.v1/db", "sled.v1/conf", "sled.v1/snap.", "sled.v1/blobs/", "witness.json", "lock"];
+
 /// What became of all that was tried.
 #[derive(Default)]
 struct Tally {
@@ -199,8 +202,10 @@ fn tried(kind: &str, seed: u64, damage: impl Fn(&mut Vec<u8>, &mut Dice)) -> Tal
         let place = scratch();
         copy(fixture.dir.path(), place.path());
         let files = files(place.path());
-        // Half of it in the log, which has nearly all of the bytes and all of the values.
-        let file = if dice.roll(2) == 0 { place.path().join(TREE).join("db") } else { files[dice.roll(files.len())].clone() };
+        // Half of it in the log, which has nearly all of the bytes and all of the values; the rest in each of the others alike.
+        let family = if dice.roll(2) == 0 { FAMILIES[0] } else { FAMILIES[dice.roll(FAMILIES.len())] };
+        let of_family: Vec<_> = files.iter().filter(|file| file.display().to_string().contains(family)).collect();
+        let file = of_family[dice.roll(of_family.len())].clone();
         let mut bytes = fs::read(&file).unwrap();
         if bytes.is_empty() {
             continue;
@@ -210,7 +215,6 @@ fn tried(kind: &str, seed: u64, damage: impl Fn(&mut Vec<u8>, &mut Dice)) -> Tal
         let name = file.strip_prefix(place.path()).unwrap().display().to_string();
         let outcome = survive(place.path(), &fixture.history, &format!("{kind} {n} in {name}"));
         *tally.outcomes.entry(outcome).or_default() += 1;
-        let family = ["snap.", "blobs/"].into_iter().find(|family| name.contains(family)).unwrap_or(&name);
         *tally.files.entry(family.to_owned()).or_default() += 1;
     }
     if loud {
