@@ -127,7 +127,7 @@ fn anything_in_the_place_of_a_file_of_the_store_is_survived() {
     // One of the large values stands for them all.
     let is_large = |name: &&str| name.contains("blobs/");
     let large = names.iter().copied().find(is_large);
-    names.retain(|name| !is_large(&name) || Some(*name) == large);
+    names.retain(|name| !is_large(name) || Some(*name) == large);
     assert!(["db", "conf", "snap.", "blobs/"].iter().all(|kind| names.iter().any(|name| name.contains(kind))), "{names:?}");
     in_the_place_of(&names);
 }
