@@ -19,9 +19,9 @@ use tokio::task::{Id, JoinError, JoinSet};
 
 pub use self::clock::{Clock, SystemClock};
 pub use self::notices::Board;
-pub use self::writer::{WriteError, Writer, Written};
 #[cfg(test)]
 pub(crate) use self::writer::{Desk, Job};
+pub use self::writer::{WriteError, Writer, Written};
 
 use self::notices::Herald;
 use self::reading::Held;

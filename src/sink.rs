@@ -29,13 +29,14 @@
 //! ```
 //!
 //! *Delivered* means: for a regular file, every byte written and `fsync` returned; for a pipe, FIFO, socket or terminal,
-//! every byte written. After an error a sink takes no further batch: what the reader got is unknown from then on, and
-//! only a restart from the committed state puts it right.
+//! every byte written; for a pipe or FIFO with [`Output::drain`], every byte written and read. After an error a sink takes
+//! no further batch: what the reader got is unknown from then on, and only a restart from the committed state puts it right.
 //!
 //! This room knows nothing of records, requests or the store. Standard output is touched in `sink/stdout.rs` alone.
 
 mod dead_letter;
 mod delivery;
+mod drain;
 mod hangup;
 mod memory;
 mod output;
@@ -175,6 +176,17 @@ pub enum SinkError {
         output: String,
         /// What the system said.
         detail: String,
+    },
+    /// It was asked to tell what has been read, and can't.
+    #[error(
+        "{output} is {what}, and nothing tells what has been read from that: --drain needs a pipe or a regular file; leave it out, \
+         or say --drain=false"
+    )]
+    NotDrainable {
+        /// The output's name.
+        output: String,
+        /// What it is.
+        what: String,
     },
     /// The output failed otherwise.
     #[error("{output} can't be written ({detail}): nothing undelivered was committed, mend it and start again")]

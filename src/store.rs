@@ -14,9 +14,9 @@
 //! |---|---|
 //! | `lock` | held (`flock`) by the process that uses the state; its content names that process |
 //! | `sled.v1/` | the values below; the number is the format's, so that an older release refuses a newer state untouched |
-//! | `witness.json` | generation, floor, begin and filter of each feed, written now and then; see `store/witness.rs` |
+//! | `witness.json` | the state's number, and generation, floor, begin and filter of each feed, written now and then; see `store/witness.rs` |
 //! | `salvage/`, `replaced/` | a copy of the tree while it is made or put in place; see `store/copy.rs` |
-//! | `aside/` | unfinished sled files that were moved out of the way; nothing needs them |
+//! | `aside/` | unfinished sled files, and things that are no file where a file should be, moved out of the way; nothing needs them |
 //! | `inspected/` | a copy of `sled.v1/` while somebody looks at it; nothing needs it |
 //! | `damaged-<UTC time>/` | a `sled.v1` that could not be trusted; evidence, never touched again and never deleted |
 //! | `dead-letter/` | belongs to the sink |
@@ -30,7 +30,7 @@
 //!
 //! | key | payload |
 //! |---|---|
-//! | `root` | JSON: generation, floor, begin, filter, subscription_start, epoch, output mark, created, updated, horizons, totals, digest |
+//! | `root` | JSON: generation, floor, begin, filter, subscription_start, epoch, output mark, created, updated, horizons, totals, the state's number, digest |
 //! | `done/<bucket>/<chunk, 8 digits>` | prints of the done blobs created in these five minutes: `u64` BE, ascending, 1 to 512 a chunk |
 //! | `part/<created>/<print>` | digest `u128` BE, elements and counts as LEB128: the delivered part of a blob under way |
 //! | `gap/<id>` | JSON: the gap |
@@ -68,8 +68,15 @@
 //! marked epoch. Feeds that are intact, root and digest included, are copied over as they are, and the open gaps of the
 //! others as far as they can be read. If sled opens clean but a feed stands behind the witness, the store has gone back: it
 //! is replaced by a copy in the same way, the floor becomes the lower of both, and the epoch is marked. A full or
-//! unwritable disk is never taken for damage: nothing is moved. There is nothing to repair by hand; a `damaged-*` directory may be deleted once it has been
-//! looked at.
+//! unwritable disk is never taken for damage: nothing is moved.
+//!
+//! Each state has a random number, which its witness and the root of each feed carry. If they differ, files of two states
+//! were mixed up, and nothing tells which of them the output is of: both are kept, none is believed, and every feed starts
+//! at the start of retention. A copy of a whole state has the same number; a backup is an older place, and a true one.
+//!
+//! A link, FIFO, socket or directory in the place of a file is never followed, opened or waited for: among sled's files it
+//! is damage like any other, and beside them it is moved to `aside/`. There is nothing to repair by hand; a `damaged-*`
+//! directory may be deleted once it has been looked at.
 
 mod chunks;
 mod commit;
@@ -88,7 +95,7 @@ mod scan;
 mod sled;
 mod snapshot;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod verify;
 mod witness;
 

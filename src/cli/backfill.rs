@@ -7,7 +7,7 @@ use chrono::Utc;
 use super::collect::{Collected, Collection, collect, jobs, transport};
 use super::engine::Engine;
 use super::flags::{Everything, SettingFlags};
-use super::poll::open_stdout;
+use super::poll::open_delivery;
 use super::{Context, Exit, opened};
 use crate::backfill::{Job, JobError, Request, Start};
 use crate::config::{Settings, When, print_duration};
@@ -28,6 +28,7 @@ pub const ABOUT: &str = "Collect one range of time and end: everything that beca
         The range is about when content became available, not about when its events happened: an event can become available hours or days \
         after it happened. A backfill has a place of its own under the state directory; it never moves a poller's, and runs beside one.\n\n\
         It starts afresh unless --resume is given, or stdout is the file that an interrupted run wrote and still has all of it.\n\n\
+        What goes to a pipe counts as delivered when the pipe has taken it, with --drain when it has been read; see poll --help.\n\n\
         A blob that can't be read is tried ten times within about four minutes and then is a gap (exit code 3).";
 
 /// The arguments of `backfill`.
@@ -70,7 +71,7 @@ pub fn run(args: &BackfillArgs, context: &Context) -> Exit {
         Ok(engine) => engine,
         Err(exit) => return exit,
     };
-    let output = match open_stdout(context) {
+    let output = match open_delivery(context) {
         Ok(output) => output,
         Err(exit) => return exit,
     };

@@ -149,7 +149,7 @@ pub(super) fn collect<S: Sink, T: Store>(collection: Collection<'_>, sink: S, st
         let order = collection.engine.order.clone();
         watch_hangup(std::io::stdout(), move || {
             let text =
-                "nobody reads standard output any more: nothing unwritten was committed; start again with its reader running";
+                "nobody reads standard output any more: nothing undelivered was committed; start again with its reader running";
             order.send_if_modified(|now| {
                 let first = !matches!(now, Order::Halt(_));
                 if first {

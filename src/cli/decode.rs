@@ -77,7 +77,7 @@ fn output_failed(error: &SinkError, context: &Context) -> Exit {
         SinkError::Closed { .. } => return Exit::Done,
         SinkError::Full { output, detail } => format!("{output} is full ({detail}): make room and run it again"),
         SinkError::Io { output, detail } => format!("{output} can't be written ({detail}): mend it and run it again"),
-        SinkError::DeadLetter { .. } => error.to_string(),
+        SinkError::DeadLetter { .. } | SinkError::NotDrainable { .. } => error.to_string(),
     };
     context.console.error(&text);
     Exit::OutputClosed

@@ -10,8 +10,8 @@ use tokio::sync::watch;
 
 use super::collect::{Collected, Collection, collect, jobs, transport};
 use super::engine::Engine;
-use super::flags::{Output, SettingFlags};
-use super::poll::open_stdout;
+use super::flags::{Delivery as Delivering, SettingFlags};
+use super::poll::open_delivery;
 use super::{Context, Exit, opened};
 use crate::config::{Cloud, SecretSource, Settings, SubscriptionMode, TenantSettings, defaults};
 use crate::domain::{ContentType, RecordType, TenantId, Time};
@@ -51,7 +51,7 @@ pub struct DemoArgs {
     pub seed: u64,
     /// The settings given as flags.
     #[command(flatten)]
-    pub settings: SettingFlags<Output>,
+    pub settings: SettingFlags<Delivering>,
 }
 
 /// Runs it.
@@ -61,7 +61,7 @@ pub fn run(args: &DemoArgs, context: &Context) -> Exit {
         Ok(engine) => engine,
         Err(exit) => return exit,
     };
-    let output = match open_stdout(context) {
+    let output = match open_delivery(context) {
         Ok(output) => output,
         Err(exit) => return exit,
     };

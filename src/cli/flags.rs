@@ -22,9 +22,12 @@ pub struct Global;
 /// Everything; the commands that talk to tenants.
 #[derive(Debug, Clone, Copy)]
 pub struct Everything;
-/// The form of the output; the commands that have events but no tenant.
+/// The form of the output; the commands that have events and nothing else.
 #[derive(Debug, Clone, Copy)]
 pub struct Output;
+/// The form of the output, and when it counts as delivered; the commands that have events and a place, but no tenant.
+#[derive(Debug, Clone, Copy)]
+pub struct Delivery;
 /// The state and whose; the commands that read it.
 #[derive(Debug, Clone, Copy)]
 pub struct State;
@@ -33,10 +36,13 @@ impl Takes for Global {
     const GROUPS: &'static [Group] = &[Group::Global];
 }
 impl Takes for Everything {
-    const GROUPS: &'static [Group] = &[Group::Select, Group::Tenant, Group::Feed, Group::Output, Group::State];
+    const GROUPS: &'static [Group] = &[Group::Select, Group::Tenant, Group::Feed, Group::Output, Group::Delivery, Group::State];
 }
 impl Takes for Output {
     const GROUPS: &'static [Group] = &[Group::Output];
+}
+impl Takes for Delivery {
+    const GROUPS: &'static [Group] = &[Group::Output, Group::Delivery];
 }
 impl Takes for State {
     const GROUPS: &'static [Group] = &[Group::Select, Group::State];

@@ -44,7 +44,7 @@ fn tell(report: &OpenReport) {
         ),
         Condition::Quarantined { why, moved_to } => tracing::error!(
             event = "state_damaged",
-            "the state was damaged ({}) and is moved to {}: collection goes on from its witness, and records of the last seven days may come again",
+            "the state was damaged ({}) and is moved to {}: collection goes on from what can still be trusted, and records of the last seven days may come again",
             why.join("; "),
             moved_to.display()
         ),

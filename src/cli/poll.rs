@@ -17,6 +17,9 @@ pub const ABOUT: &str = "Collect without end and keep the place: list each feed 
         The first start begins with everything that the service still keeps (seven days). SIGTERM or SIGINT finishes what is in hand and \
         ends with 0 within five seconds; a second signal ends at once. A tenant that fails is tried again and holds up no other. The codes \
         1, 3, 130 and 143 come from --once only, 1 also if the state can't be written.\n\n\
+        Delivered means: synced to the disk for a regular file; taken by the other side for a pipe, socket or terminal; with --drain, \
+        read by the other side for a pipe, which is then waited for. Nothing is committed before it is delivered. --drain changes nothing for \
+        a file, and is refused (78) for a socket or terminal, where nothing tells what has been read.\n\n\
         --once lists up to the service's now, goes once more over all that it keeps for blobs that were listed late, tries an unreadable \
         blob ten times within about four minutes, and ends.";
 
@@ -37,7 +40,7 @@ pub fn run(args: &PollArgs, context: &Context) -> Exit {
         Ok(engine) => engine,
         Err(exit) => return exit,
     };
-    let output = match open_stdout(context) {
+    let output = match open_delivery(context) {
         Ok(output) => output,
         Err(exit) => return exit,
     };
@@ -64,6 +67,18 @@ pub fn run(args: &PollArgs, context: &Context) -> Exit {
     let collection =
         Collection { console: &context.console, jobs, one_shot: once, watches_stdout: true, quiet_close: false, engine };
     collect(collection, sink, store).exit
+}
+
+/// Standard output for a command that keeps a place, with a torn last line ended: what is delivered there is what the settings say.
+pub(super) fn open_delivery(context: &Context) -> Result<Output, Exit> {
+    let mut output = open_stdout(context)?;
+    if context.settings.drain
+        && let Err(error) = output.drain()
+    {
+        context.console.error(&error.to_string());
+        return Err(Exit::Config);
+    }
+    Ok(output)
 }
 
 /// Standard output, with a torn last line ended.

@@ -20,6 +20,8 @@ pub enum Group {
     Feed,
     /// What a line looks like.
     Output,
+    /// When a line counts as delivered.
+    Delivery,
     /// Where the store is.
     State,
     /// Which of the configured tenants.
@@ -34,7 +36,7 @@ impl Group {
         match self {
             Group::Tenant | Group::Select => "Tenant",
             Group::Feed => "Feed",
-            Group::Output => "Output",
+            Group::Output | Group::Delivery => "Output",
             Group::State => "State",
             Group::Global => "Global options",
         }

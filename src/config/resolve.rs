@@ -75,6 +75,7 @@ pub fn load(sources: &Sources, need: Need) -> Result<Settings, Problems> {
         state_dir: state_dir(&typed),
         format: typed.process().find(&t::FORMAT).or_default(),
         envelope: typed.process().find(&t::ENVELOPE).or_default(),
+        drain: typed.process().find(&t::DRAIN).or_default(),
         record_types: typed.process().find(&t::RECORD_TYPES).or(RecordTypes::defender()),
         log: LogSettings {
             format: typed.process().find(&t::LOG_FORMAT).or_default(),

@@ -61,6 +61,8 @@ pub struct Settings {
     pub format: OutputFormat,
     /// Whether each line carries the `feed` object.
     pub envelope: bool,
+    /// Whether what goes to a pipe is delivered only when it has been read.
+    pub drain: bool,
     /// Which records are wanted where there is no tenant to ask (`decode`, `demo`); a tenant has its own.
     pub record_types: RecordTypes,
     /// The log.

@@ -17,10 +17,10 @@ use crate::domain::{ContentType, OutputFormat, RecordTypes, TenantId, Time};
 /// All settings, in the order of the help.
 pub fn settings() -> &'static [&'static dyn Setting] {
     #[rustfmt::skip]
-    static ALL: [&dyn Setting; 23] = [
+    static ALL: [&dyn Setting; 24] = [
         &TENANT, &TENANT_ID, &CLIENT_ID, &CLIENT_SECRET_FILE, &PUBLISHER_ID, &CLOUD, &API_URL, &LOGIN_URL,
         &CONTENT_TYPE, &NOT_BEFORE, &POLL_INTERVAL, &LOOK_BACK, &REQUESTS_PER_MINUTE, &CONCURRENCY, &SUBSCRIPTION,
-        &RECORD_TYPES, &FORMAT, &ENVELOPE,
+        &RECORD_TYPES, &FORMAT, &ENVELOPE, &DRAIN,
         &STATE_DIR,
         &CONFIG, &LOG_FORMAT, &LOG_LEVEL, &QUIET,
     ];
@@ -267,6 +267,20 @@ pub(super) static ENVELOPE: Key<bool> = Key {
     read: switch,
 };
 
+pub(super) static DRAIN: Key<bool> = Key {
+    about: About {
+        name: "drain",
+        scope: Scope::Process,
+        group: Group::Delivery,
+        kind: Kind::Switch,
+        value_name: "BOOL",
+        help: "Count what goes to a pipe as delivered when it has been read, not when the pipe has taken it (a regular file counts when synced, with or without)",
+        default: "false",
+        choices: &["true", "false"],
+    },
+    read: switch,
+};
+
 pub(super) static STATE_DIR: Key<PathBuf> = Key {
     about: About {
         name: "state_dir",
@@ -377,6 +391,7 @@ mod tests {
         assert_eq!(SUBSCRIPTION.read(&text(&SUBSCRIPTION.about)), Ok(SubscriptionMode::default()));
         assert_eq!(FORMAT.read(&text(&FORMAT.about)), Ok(OutputFormat::default()));
         assert_eq!(ENVELOPE.read(&text(&ENVELOPE.about)), Ok(false));
+        assert_eq!(DRAIN.read(&text(&DRAIN.about)), Ok(false));
         assert_eq!(LOG_FORMAT.read(&text(&LOG_FORMAT.about)), Ok(LogFormat::default()));
         assert_eq!(LOG_LEVEL.read(&text(&LOG_LEVEL.about)), Ok(LogLevel::default()));
         assert_eq!(QUIET.read(&text(&QUIET.about)), Ok(false));

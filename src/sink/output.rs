@@ -9,7 +9,8 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FileType, OFlags, SeekFrom, fcntl_getfl, fstat, seek};
 
 use super::delivery::Lines;
-use super::{OutputMark, SinkError};
+use super::{OutputMark, SinkError, drain};
+use crate::mutant::{self, Mutant};
 
 /// What was done about the end of an output that an earlier run may have left in the middle of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,8 +28,10 @@ pub enum Healed {
 enum Kind {
     /// A regular file: delivered is what fsync has returned for.
     File { device: u64, inode: u64, append: bool, position: u64 },
+    /// A pipe or FIFO: delivered is what write has taken, or if it `drains`, what has been read.
+    Pipe { drains: bool },
     /// Everything else: delivered is what write has taken.
-    Stream { terminal: bool },
+    Stream { of: FileType },
 }
 
 /// Writes whole batches of lines to a descriptor.
@@ -50,6 +53,25 @@ impl Output {
         let file = File::from(descriptor.into());
         let kind = examine(&file).map_err(|e| failure(name, false, &e))?;
         Ok(Self { file, name: name.to_owned(), kind, healed: None, failed: None })
+    }
+
+    /// From now on a batch to a pipe or FIFO is delivered when all of it has been read there, not when the pipe has taken it. A regular
+    /// file stays as it is: what `fsync` has returned for is safer than what was read.
+    ///
+    /// # Errors
+    /// [`SinkError::NotDrainable`] if it is neither: nothing tells what the other side of a socket, terminal or device has read.
+    pub fn drain(&mut self) -> Result<(), SinkError> {
+        let refused = |what: &str| SinkError::NotDrainable { output: self.name.clone(), what: what.to_owned() };
+        match &mut self.kind {
+            Kind::File { .. } => Ok(()),
+            Kind::Stream { of: FileType::Socket } => Err(refused("a socket")),
+            Kind::Stream { .. } => Err(refused("a terminal or device")),
+            Kind::Pipe { drains } => {
+                drain::unread(&self.file).map_err(|error| refused(&format!("a pipe that does not tell ({error})")))?;
+                *drains = true;
+                Ok(())
+            }
+        }
     }
 
     /// Ends the torn last line of a regular file, once. The first [`Output::deliver`] does it by itself; calling it at
@@ -94,7 +116,7 @@ impl Output {
     pub fn mark(&self) -> Option<OutputMark> {
         match self.kind {
             Kind::File { device, inode, position, .. } => Some(OutputMark { device, inode, length: position }),
-            Kind::Stream { .. } => None,
+            Kind::Pipe { .. } | Kind::Stream { .. } => None,
         }
     }
 
@@ -105,7 +127,7 @@ impl Output {
     fn write_and_sync(&mut self, bytes: &[u8]) -> Result<(), SinkError> {
         let done = write_all(&self.file, bytes).and_then(|()| self.settle(bytes.len() as u64));
         done.map_err(|error| {
-            let terminal = matches!(self.kind, Kind::Stream { terminal: true });
+            let terminal = matches!(self.kind, Kind::Stream { of: FileType::CharacterDevice });
             let failed = failure(&self.name, terminal, &error);
             self.failed = Some(failed.clone());
             failed
@@ -113,11 +135,17 @@ impl Output {
     }
 
     fn settle(&mut self, written: u64) -> io::Result<()> {
-        if let Kind::File { append, position, .. } = &mut self.kind {
-            self.file.sync_all()?;
-            *position = if *append { self.file.metadata()?.len() } else { *position + written };
+        match &mut self.kind {
+            Kind::File { append, position, .. } => {
+                if !mutant::on(Mutant::P18b) {
+                    self.file.sync_all()?;
+                }
+                *position = if *append { self.file.metadata()?.len() } else { *position + written };
+                Ok(())
+            }
+            Kind::Pipe { drains: true } => drain::wait_until_read(&self.file),
+            Kind::Pipe { drains: false } | Kind::Stream { .. } => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -142,7 +170,8 @@ fn examine(file: &File) -> io::Result<Kind> {
             sync_directory_entry(file);
             Kind::File { device: stat.st_dev, inode: stat.st_ino, append, position }
         }
-        kind => Kind::Stream { terminal: kind == FileType::CharacterDevice },
+        FileType::Fifo => Kind::Pipe { drains: false },
+        of => Kind::Stream { of },
     })
 }
 
@@ -287,6 +316,44 @@ mod tests {
         output.deliver(&line).unwrap();
         drop(output);
         assert_eq!(slow.join().unwrap(), expected);
+    }
+
+    #[test]
+    fn with_drain_a_batch_is_delivered_when_it_has_been_read() {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let mut output = Output::new(OwnedFd::from(writer), "test").unwrap();
+        output.drain().unwrap();
+        let (told, hears) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for lines in [&b"one\n"[..], b"", b"two\n"] {
+                told.send(output.deliver(lines)).unwrap();
+            }
+        });
+        let early = || hears.recv_timeout(Duration::from_millis(100)).is_err();
+        let answer = || hears.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert!(early(), "nobody has read it");
+        reader.read_exact(&mut [0; 3]).unwrap();
+        assert!(early(), "its last byte is unread");
+        reader.read_exact(&mut [0; 1]).unwrap();
+        assert_eq!(answer(), Ok(None));
+        assert_eq!(answer(), Ok(None), "no lines wait for nobody");
+        drop(reader);
+        assert!(matches!(answer(), Err(SinkError::Closed { .. })), "written or not, it was not read");
+    }
+
+    #[test]
+    fn drain_needs_a_pipe_or_a_file() {
+        let output = |descriptor: OwnedFd| Output::new(descriptor, "test").unwrap();
+        let (_reader, writer) = std::io::pipe().unwrap();
+        let (socket, _peer) = std::os::unix::net::UnixStream::pair().unwrap();
+        let device = OpenOptions::new().write(true).open("/dev/null").unwrap();
+        assert_eq!(output(writer.into()).drain(), Ok(()));
+        assert_eq!(output(tempfile::tempfile().unwrap().into()).drain(), Ok(()));
+        for descriptor in [socket.into(), device.into()] {
+            let mut output = output(descriptor);
+            assert!(matches!(output.drain(), Err(SinkError::NotDrainable { .. })));
+            assert_eq!(output.deliver(b"one\n"), Ok(None), "it is as it was");
+        }
     }
 
     #[test]

@@ -33,8 +33,13 @@ pub(super) fn day_of(time: Time) -> i64 {
     hour_of(time).div_euclid(DAY_HOURS)
 }
 
-/// The changes that make `claim` part of the stored state, and the feed's root after them.
-pub(super) fn plan(values: &dyn Values, claim: &Claim, mark: Option<OutputMark>) -> Result<(Writes, Root), StoreError> {
+/// The changes that make `claim` part of the stored state number `state`, and the feed's root after them.
+pub(super) fn plan(
+    values: &dyn Values,
+    claim: &Claim,
+    mark: Option<OutputMark>,
+    state: u64,
+) -> Result<(Writes, Root), StoreError> {
     for (key, counts) in &claim.done {
         if !counts.balances() {
             return Err(StoreError::Unbalanced { feed: claim.feed.clone(), created: key.created, counts: *counts });
@@ -66,6 +71,7 @@ pub(super) fn plan(values: &dyn Values, claim: &Claim, mark: Option<OutputMark>)
         commit.drop_old_gaps()?;
     }
     commit.root.mark = mark.or(commit.root.mark);
+    commit.root.state = state;
     commit.finish()
 }
 
@@ -87,6 +93,7 @@ fn next_root(old: Option<&Root>, claim: &Claim) -> Root {
             days_from: day_of(claim.floor) - DAYS_KEPT,
             total: Tally::default(),
             expired: Tally::default(),
+            state: 0,
             digest: 0,
         };
     };
@@ -133,12 +140,14 @@ pub(super) fn restart(values: &dyn Values, start: Restart<'_>) -> Result<(Writes
             days_from: day_of(start.floor) - DAYS_KEPT,
             total: Tally::default(),
             expired: Tally::default(),
+            state: 0,
             digest: 0,
         },
     };
     // Never further forward than both.
     root.floor = root.floor.min(start.floor);
     root.generation = root.generation.max(start.generation) + 1;
+    root.state = start.state;
     root.epoch = Epoch { number: root.epoch.number.max(start.epoch) + 1, began: start.now, why: start.why };
     let mut commit = Commit { edit: Edit::new(values, keys, root.digest), root, tallies: BTreeMap::new() };
     if commit.root.filter != start.filter {
@@ -156,6 +165,7 @@ pub(super) fn restart(values: &dyn Values, start: Restart<'_>) -> Result<(Writes
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Restart<'a> {
     pub(super) feed: &'a crate::domain::FeedId,
+    pub(super) state: u64,
     pub(super) generation: u64,
     pub(super) floor: Time,
     pub(super) begin: Time,

@@ -9,14 +9,16 @@
 //! that was cut short lies beside a tree, and is thrown away.
 
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, ErrorKind};
+use std::io;
 use std::ops::ControlFlow;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::edit::{Values, Writes};
 use super::key::Keys;
+use super::open::ASIDE;
 use super::scan::Scan;
+use super::snapshot::out_of_the_way;
 use super::{Engine, StoreError};
 use crate::domain::FeedId;
 
@@ -27,6 +29,9 @@ pub(super) const SALVAGE: &str = "salvage";
 /// Where a tree goes whose values are all in its copy, until it is deleted.
 const REPLACED: &str = "replaced";
 
+/// Where the tree is copied to while it is looked at.
+pub(super) const INSPECTED: &str = "inspected";
+
 /// How far the file may outgrow three times its values before it is copied: a fresh sled file takes half a megabyte, and
 /// a copy every few months costs nothing.
 pub(super) const SLACK: u64 = 8 << 20;
@@ -36,19 +41,23 @@ const COPY_AT_ONCE: usize = 256;
 /// Creates the tree's directory, or puts a copy in place that a kill left without one; throws leftovers away.
 pub(super) fn settle(state_dir: &Path) -> io::Result<()> {
     let (tree, salvage) = (state_dir.join(TREE), state_dir.join(SALVAGE));
-    match (tree.exists(), salvage.exists()) {
-        (true, true) => fs::remove_dir_all(&salvage)?,
-        (true, false) => {}
-        (false, true) => fs::rename(&salvage, &tree).and_then(|()| sync_directory(state_dir))?,
-        (false, false) => DirBuilder::new().mode(0o700).create(&tree).and_then(|()| sync_directory(state_dir))?,
+    let is_there = fs::symlink_metadata(&tree).is_ok();
+    if !is_there && fs::symlink_metadata(&salvage).is_ok_and(|salvage| salvage.is_dir()) {
+        fs::rename(&salvage, &tree)?;
+        sync_directory(state_dir)?;
+    } else if !is_there {
+        DirBuilder::new().mode(0o700).create(&tree)?;
+        sync_directory(state_dir)?;
     }
-    remove(&state_dir.join(REPLACED))
+    remove(state_dir, SALVAGE)?;
+    remove(state_dir, REPLACED)?;
+    remove(state_dir, INSPECTED)
 }
 
 /// Copies the feeds that are `wanted` into a new tree at `salvage/`, closed and synced.
 pub(super) fn copy(from: &Engine, state_dir: &Path, wanted: &[FeedId]) -> Result<PathBuf, StoreError> {
     let place = state_dir.join(SALVAGE);
-    let made = remove(&place).and_then(|()| DirBuilder::new().mode(0o700).create(&place));
+    let made = remove(state_dir, SALVAGE).and_then(|()| DirBuilder::new().mode(0o700).create(&place));
     made.map_err(|e| StoreError::of_io(state_dir, "copying the store", &e))?;
     let copy = Engine::open(&place, state_dir)?;
     for feed in wanted {
@@ -84,26 +93,23 @@ pub(super) fn compact(old: &Engine, state_dir: &Path) -> Result<Option<(Engine, 
     if before.is_damaged() || !matches!(copied, Ok(true)) {
         // No room, most likely. The old tree is as good as before, unless it was reading it that failed: then the next
         // commit says so.
-        remove(&state_dir.join(SALVAGE)).ok();
+        remove(state_dir, SALVAGE).ok();
         return Ok(None);
     }
     let (tree, replaced) = (state_dir.join(TREE), state_dir.join(REPLACED));
-    let swapped = remove(&replaced)
+    let swapped = remove(state_dir, REPLACED)
         .and_then(|()| fs::rename(&tree, &replaced))
         .and_then(|()| fs::rename(state_dir.join(SALVAGE), &tree))
         .and_then(|()| sync_directory(state_dir));
     swapped.map_err(|e| StoreError::of_io(state_dir, "putting the copied store in place", &e))?;
     let engine = Engine::open(&tree, state_dir)?;
-    remove(&replaced).map_err(|e| StoreError::of_io(state_dir, "removing the replaced store", &e))?;
+    remove(state_dir, REPLACED).map_err(|e| StoreError::of_io(state_dir, "removing the replaced store", &e))?;
     Ok(Some((engine, before.bytes)))
 }
 
 /// Removes a directory that is ours and holds nothing that is not elsewhere too.
-fn remove(dir: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+fn remove(state_dir: &Path, name: &str) -> io::Result<()> {
+    out_of_the_way(&state_dir.join(name), &state_dir.join(ASIDE), true)
 }
 
 /// Makes renames and new names in a directory durable.

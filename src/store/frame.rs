@@ -49,6 +49,14 @@ pub(super) fn open<'a>(key: &[u8], value: &'a [u8]) -> Result<&'a [u8], FrameErr
     }
 }
 
+/// Makes of a stored value one that a newer release would write.
+#[cfg(test)]
+pub(super) fn make_newer(key: &[u8], value: &mut [u8]) {
+    value[0] = VERSION + 1;
+    let sum = checksum(key, VERSION + 1, &value[HEADER..]).to_le_bytes();
+    value[1..HEADER].copy_from_slice(&sum);
+}
+
 /// What a stored value adds to its feed's digest. The digest is the sum of these, so it can be kept up to date from the
 /// values that a commit changes alone.
 pub(super) fn weight(key: &[u8], value: &[u8]) -> u128 {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::commit::HOUR_MS;
-use super::copy::{SALVAGE, TREE};
+use super::copy::{INSPECTED, SALVAGE, TREE};
 use super::edit::{Values, payload, unreadable};
 use super::key::{Keys, Name, parse};
 use super::lock::Lock;
@@ -21,9 +21,6 @@ use super::{Engine, EpochReason, StoreError};
 use super::{open, snapshot};
 use crate::domain::{Counts, FeedId, Gap, GapReason, Time};
 use crate::sink::OutputMark;
-
-/// Where the tree is copied to while it is looked at.
-const INSPECTED: &str = "inspected";
 
 /// A state directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -196,6 +193,10 @@ pub(super) fn with_tree<T>(
     let Some(tree) = [tree, state_dir.join(SALVAGE)].into_iter().find(|tree| tree.is_dir()) else {
         return look(None, Vec::new());
     };
+    let foreign = snapshot::foreign(&tree).map_err(|e| StoreError::of_io(state_dir, "looking at the store", &e))?;
+    if !foreign.is_empty() {
+        return look(None, foreign);
+    }
     let copy = Copied::of(&tree, state_dir).map_err(|e| StoreError::of_io(state_dir, "copying the store to look at it", &e))?;
     let looked = match Engine::open(&copy.tree(), state_dir) {
         Ok(engine) => {
@@ -223,6 +224,9 @@ impl Copied {
         let copied = Self(state_dir.join(INSPECTED));
         // Left by an inspection that was killed; the lock is held.
         copied.remove();
+        if fs::symlink_metadata(&copied.0).is_ok() {
+            return Err(io::Error::other(format!("{} is in the way: move it elsewhere", copied.0.display())));
+        }
         DirBuilder::new().mode(0o700).create(&copied.0)?;
         copy_directory(tree, &copied.tree())?;
         snapshot::set_aside_unfinished(&copied.tree(), &copied.0.join(open::ASIDE))?;
@@ -278,9 +282,10 @@ pub(super) fn frame_of(state_dir: &Path) -> Result<Inspection, StoreError> {
     Ok(Inspection { state_dir, damage: Vec::new(), witness, damaged, sizes, feeds: Vec::new() })
 }
 
+/// What the witness has to say against the feeds.
 fn witness_findings(state_dir: &Path, feeds: &[FeedView]) -> Result<Vec<String>, StoreError> {
     let entries = match witness::read(state_dir)? {
-        Found::Whole(entries) => entries,
+        Found::Whole(seen) => seen.feeds,
         Found::Missing if feeds.is_empty() => return Ok(Vec::new()),
         Found::Missing => return Ok(vec!["there is no witness".to_owned()]),
         Found::Damaged(why) => return Ok(vec![format!("the witness is damaged: {why}")]),

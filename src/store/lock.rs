@@ -1,6 +1,6 @@
 //! One process at a time: a lock of our own, which dies with its holder and can name it.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -12,6 +12,8 @@ use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
+use super::open::ASIDE;
+use super::snapshot::set_aside;
 use crate::domain::Time;
 
 /// A process that was killed can hold its lock until the kernel has torn it down; a restart must not fail for that.
@@ -31,7 +33,8 @@ struct Holder {
 
 /// True if a process holds the lock right now. No file is made by looking.
 pub(super) fn is_held(state_dir: &Path) -> bool {
-    let file = File::open(state_dir.join("lock"));
+    // A FIFO in its place must not make this wait.
+    let file = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(state_dir.join("lock"));
     file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
@@ -39,6 +42,11 @@ impl Lock {
     /// Takes the lock of a state directory; with `announce`, writes into it who has it.
     pub(super) fn take(state_dir: &Path, announce: bool) -> Result<Self, StoreError> {
         let failed = |e: &std::io::Error| StoreError::of_io(state_dir, "locking", e);
+        let path = state_dir.join("lock");
+        // Nobody can hold what is no file. Who looks only, leaves it.
+        if announce && fs::symlink_metadata(&path).is_ok_and(|there| !there.is_file()) {
+            set_aside(&path, &state_dir.join(ASIDE)).map_err(|e| failed(&e))?;
+        }
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -46,7 +54,7 @@ impl Lock {
             .truncate(false)
             .mode(0o600)
             .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
-            .open(state_dir.join("lock"))
+            .open(path)
             .map_err(|e| failed(&e))?;
         let since = Instant::now();
         loop {

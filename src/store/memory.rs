@@ -11,6 +11,8 @@ use crate::sink::Receipt;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MemoryStore {
     pub(super) values: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// The number of the state. Nothing can be mixed up with this one, so any will do.
+    pub(super) state: u64,
 }
 
 impl MemoryStore {
@@ -42,7 +44,7 @@ impl Store for MemoryStore {
     }
 
     fn commit(&mut self, receipt: Receipt) -> Result<(), StoreError> {
-        let (writes, _) = commit::plan(&self.values, receipt.claim(), receipt.mark())?;
+        let (writes, _) = commit::plan(&self.values, receipt.claim(), receipt.mark(), self.state)?;
         for (key, value) in writes {
             match value {
                 Some(value) => self.values.insert(key, value),

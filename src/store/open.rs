@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::copy::{self, sync_directory};
 use super::lock::Lock;
 use super::recover::{Opening, Trusted};
-use super::witness::{Entry, Keeper};
+use super::witness::{Entry, Keeper, Seen};
 use super::{Engine, Inspection, Restored, Store, StoreError, commit, inspect, restore};
 use crate::domain::{FeedId, Time};
 use crate::sink::Receipt;
@@ -28,7 +28,7 @@ const LOOK_AT_SIZE_EVERY: u32 = 64;
 /// The committed state, in sled.
 pub struct SledStore {
     pub(super) engine: Engine,
-    keeper: Keeper,
+    pub(super) keeper: Keeper,
     state_dir: PathBuf,
     commits: u32,
     /// The size of the file at which it is copied into a smaller one.
@@ -133,14 +133,14 @@ impl SledStore {
         refuse_newer(state_dir)?;
         let opening = Opening::new(state_dir, now());
         let witness = opening.witness(&mut warnings)?;
-        let Trusted { engine, condition, feeds, bytes, set_aside } = opening.trusted(&witness)?;
+        let Trusted { engine, condition, state, feeds, bytes, set_aside } = opening.trusted(witness, &mut warnings)?;
         let mut entries = BTreeMap::new();
         for feed in restore::feeds(&engine)? {
             if let Some(root) = restore::root(&engine, &feed)? {
                 entries.insert(feed.clone(), Entry::of(&feed, &root));
             }
         }
-        let mut keeper = Keeper::new(state_dir, entries);
+        let mut keeper = Keeper::new(state_dir, Seen { state, feeds: entries });
         keeper.save()?;
         let report = OpenReport {
             state_dir: fs::canonicalize(state_dir).unwrap_or_else(|_| state_dir.to_owned()),
@@ -206,7 +206,7 @@ impl Store for SledStore {
 
     fn commit(&mut self, receipt: Receipt) -> Result<(), StoreError> {
         self.attempt(|store| {
-            let (writes, root) = commit::plan(&store.engine, receipt.claim(), receipt.mark())?;
+            let (writes, root) = commit::plan(&store.engine, receipt.claim(), receipt.mark(), store.keeper.state())?;
             store.engine.apply(writes)?;
             store.keeper.committed(Entry::of(&receipt.claim().feed, &root))?;
             store.commits = store.commits.wrapping_add(1);

@@ -39,6 +39,9 @@ pub(super) struct Root {
     /// Everything counted since the first epoch that is still in this store, and the share of it whose days are gone.
     pub(super) total: Tally,
     pub(super) expired: Tally,
+    /// The number of the state that the feed belongs to, the same in its witness; 0 if it is not known.
+    #[serde(default)]
+    pub(super) state: u64,
     /// The sum of the weights of all other values of the feed, in hexadecimal.
     #[serde(with = "hex128")]
     pub(super) digest: u128,

@@ -13,9 +13,10 @@ use super::key::Keys;
 use super::open::{ASIDE, DAMAGED_PREFIX};
 use super::record::{Root, decode_gap};
 use super::scan::Scan;
-use super::witness::{self, Entry, Found};
+use super::witness::{self, Entry, Found, Keeper, Seen};
 use super::{Condition, Engine, EpochReason, FeedStart, StartedFrom, StoreError, restore, snapshot};
 use crate::domain::{FeedId, Gap, Time};
+use crate::mutant::{self, Mutant};
 
 /// Most gaps taken over for a feed that is damaged itself. Each takes up to 5 kB of memory at that moment.
 const GAPS_TAKEN_OVER: usize = 2_000;
@@ -30,13 +31,15 @@ pub(super) struct Opening<'a> {
 /// Gaps of damaged feeds.
 type Gaps = BTreeMap<FeedId, Vec<Gap>>;
 
-/// What the witness knows.
-pub(super) type Witness = BTreeMap<FeedId, Entry>;
+/// What the witness knows of the feeds.
+type Witness = BTreeMap<FeedId, Entry>;
 
 /// A tree that can be trusted, and how that came to be.
 pub(super) struct Trusted {
     pub(super) engine: Engine,
     pub(super) condition: Condition,
+    /// The number of the state.
+    pub(super) state: u64,
     pub(super) feeds: Vec<FeedStart>,
     /// Bytes of its values.
     pub(super) bytes: u64,
@@ -56,37 +59,56 @@ impl<'a> Opening<'a> {
     }
 
     /// The witness, if there is one that checks out; one that does not is moved aside.
-    pub(super) fn witness(&self, warnings: &mut Vec<String>) -> Result<Witness, StoreError> {
+    pub(super) fn witness(&self, warnings: &mut Vec<String>) -> Result<Seen, StoreError> {
         match witness::read(self.state_dir)? {
-            Found::Whole(feeds) => Ok(feeds),
-            Found::Missing => Ok(Witness::new()),
+            Found::Whole(seen) => Ok(seen),
+            Found::Missing => Ok(Seen::default()),
             Found::Damaged(why) => {
                 let moved = snapshot::set_aside(&witness::path(self.state_dir), &self.state_dir.join(ASIDE))
                     .map_err(self.failed("moving the damaged witness aside"))?;
                 warnings.push(format!("the witness was damaged ({why}) and says nothing; it is now {}", moved.display()));
-                Ok(Witness::new())
+                Ok(Seen::default())
             }
         }
     }
 
+    /// Puts a witness in place that belongs to neither of two states that were mixed up, and gives its number. It is there before the
+    /// tree is moved away: whenever a kill comes, what is left is still a mixture, and never passes for one of the two.
+    fn disown(&self, warnings: &mut Vec<String>) -> Result<u64, StoreError> {
+        let witness = witness::path(self.state_dir);
+        if witness.exists() {
+            let kept = snapshot::copy_aside(&witness, &self.state_dir.join(ASIDE)).map_err(self.failed("keeping the witness"))?;
+            warnings.push(format!(
+                "the witness and the store are of different states, so neither says anything; a copy is {}",
+                kept.display()
+            ));
+        }
+        let state = new_state();
+        Keeper::new(self.state_dir, Seen { state, ..Seen::default() }).save()?;
+        Ok(state)
+    }
+
     /// Opens the tree, scans it, and makes it one that can be trusted.
-    pub(super) fn trusted(&self, known: &Witness) -> Result<Trusted, StoreError> {
+    pub(super) fn trusted(&self, seen: Seen, warnings: &mut Vec<String>) -> Result<Trusted, StoreError> {
         copy::settle(self.state_dir).map_err(self.failed("creating the store"))?;
         let mut set_aside = Vec::new();
-        // A file in the place of the directory is for sled to refuse.
-        if self.tree.is_dir() {
+        if self.tree.is_dir() && !mutant::on(Mutant::P19) {
             let moved = snapshot::set_aside_unfinished(&self.tree, &self.state_dir.join(ASIDE));
             set_aside = moved.map_err(self.failed("moving unfinished files aside"))?;
         }
         let new = !fs::metadata(self.tree.join("db")).is_ok_and(|db| db.len() > 0);
-        let (engine, scan) = match Engine::open(&self.tree, self.state_dir) {
-            Ok(engine) => {
-                let scan = Scan::of(&engine)?;
-                (Some(engine), scan)
-            }
-            Err(StoreError::Damaged { detail }) => (None, Scan { findings: vec![detail], wrong: 1, ..Scan::default() }),
-            Err(other) => return Err(other),
-        };
+        let (engine, mut scan) = self.scanned()?;
+        let Seen { state, feeds: mut known } = seen;
+        let states: BTreeSet<u64> = scan.feeds.values().filter_map(|feed| feed.root.as_ref()).map(|root| root.state).collect();
+        let mut states: Vec<u64> = states.into_iter().chain([state]).filter(|state| *state != 0).collect();
+        states.dedup();
+        if states.iter().any(|other| *other != states[0]) {
+            // Which of them is the one that the output is of, nothing tells.
+            scan.distrust("the files of different states were mixed up");
+            known.clear();
+            states = vec![self.disown(warnings)?];
+        }
+        let state = states.first().copied().unwrap_or_else(new_state);
         let generation = |feed| scan.feeds.get(feed).and_then(|seen| seen.root.as_ref()).map_or(0, |root| root.generation);
         let behind = known.values().any(|entry| entry.generation > generation(&entry.feed));
         match engine {
@@ -96,19 +118,35 @@ impl<'a> Opening<'a> {
                     () if scan.values == 0 && known.is_empty() => Condition::FirstStart,
                     () => Condition::Healthy,
                 };
-                let feeds = self.starts(&engine, &scan, known, &Gaps::new())?;
-                Ok(Trusted { engine, condition, feeds: counted(feeds, &scan), bytes: scan.bytes, set_aside })
+                let feeds = self.starts(&engine, &scan, (state, &known), &Gaps::new())?;
+                Ok(Trusted { engine, condition, state, feeds: counted(feeds, &scan), bytes: scan.bytes, set_aside })
             }
             engine => {
-                let (engine, moved_to, gaps) = self.replace(engine, &scan, known)?;
-                let feeds = self.starts(&engine, &scan, known, &gaps)?;
+                let (engine, moved_to, gaps) = self.replace(engine, &scan, &known)?;
+                let feeds = self.starts(&engine, &scan, (state, &known), &gaps)?;
                 let condition = match scan.is_damaged() {
                     true => Condition::Quarantined { why: scan.findings, moved_to },
                     false => Condition::RolledBack { moved_to },
                 };
                 let after = Scan::of(&engine)?;
-                Ok(Trusted { engine, condition, feeds: counted(feeds, &after), bytes: after.bytes, set_aside })
+                Ok(Trusted { engine, condition, state, feeds: counted(feeds, &after), bytes: after.bytes, set_aside })
             }
+        }
+    }
+
+    /// The tree and what a scan has to say about it; no tree if it can't be opened, or is better not.
+    fn scanned(&self) -> Result<(Option<Engine>, Scan), StoreError> {
+        let foreign = snapshot::foreign(&self.tree).map_err(self.failed("looking at the store"))?;
+        if !foreign.is_empty() {
+            return Ok((None, Scan { wrong: foreign.len() as u64, findings: foreign, ..Scan::default() }));
+        }
+        match Engine::open(&self.tree, self.state_dir) {
+            Ok(engine) => {
+                let scan = Scan::of(&engine)?;
+                Ok((Some(engine), scan))
+            }
+            Err(StoreError::Damaged { detail }) => Ok((None, Scan { findings: vec![detail], wrong: 1, ..Scan::default() })),
+            Err(other) => Err(other),
         }
     }
 
@@ -146,18 +184,31 @@ impl<'a> Opening<'a> {
     }
 
     /// Takes the feeds that stand behind the witness, or are gone, to what it saw; tells from where each goes on.
-    fn starts(&self, engine: &Engine, scan: &Scan, known: &Witness, gaps: &Gaps) -> Result<Vec<FeedStart>, StoreError> {
+    fn starts(
+        &self,
+        engine: &Engine,
+        scan: &Scan,
+        (state, known): (u64, &Witness),
+        gaps: &Gaps,
+    ) -> Result<Vec<FeedStart>, StoreError> {
         let lost = if scan.is_damaged() { EpochReason::Damaged } else { EpochReason::Vanished };
         let mut starts = Vec::new();
         for feed in scan.feeds.keys().chain(known.keys()).collect::<BTreeSet<_>>() {
             let kept = restore::root(engine, feed)?;
             let (from, root) = match (known.get(feed), kept) {
                 (Some(entry), None) => {
+                    let from_now;
+                    let entry = if mutant::on(Mutant::P5) {
+                        from_now = Entry { floor: self.now, begin: self.now, ..entry.clone() };
+                        &from_now
+                    } else {
+                        entry
+                    };
                     let gaps = gaps.get(feed).map_or(&[][..], Vec::as_slice);
-                    (StartedFrom::Witness, Some(self.restart(engine, entry, lost, gaps)?))
+                    (StartedFrom::Witness, Some(self.restart(engine, (state, entry), lost, gaps)?))
                 }
                 (Some(entry), Some(root)) if root.generation < entry.generation => {
-                    (StartedFrom::OlderState, Some(self.restart(engine, entry, EpochReason::RolledBack, &[])?))
+                    (StartedFrom::OlderState, Some(self.restart(engine, (state, entry), EpochReason::RolledBack, &[])?))
                 }
                 (_, Some(root)) => (StartedFrom::State, Some(root)),
                 (None, None) => (StartedFrom::Nothing, None),
@@ -175,9 +226,16 @@ impl<'a> Opening<'a> {
         Ok(starts)
     }
 
-    fn restart(&self, engine: &Engine, entry: &Entry, why: EpochReason, gaps: &[Gap]) -> Result<Root, StoreError> {
+    fn restart(
+        &self,
+        engine: &Engine,
+        (state, entry): (u64, &Entry),
+        why: EpochReason,
+        gaps: &[Gap],
+    ) -> Result<Root, StoreError> {
         let restart = Restart {
             feed: &entry.feed,
+            state,
             generation: entry.generation,
             floor: entry.floor,
             begin: entry.begin,
@@ -217,8 +275,14 @@ fn readable_gaps(damaged: &Engine, feed: &FeedId) -> Vec<Gap> {
     gaps
 }
 
+/// A number for a new state: random, so that no two are alike.
+fn new_state() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(std::process::id()).max(1)
+}
+
 fn free_name(state_dir: &Path, now: Time) -> PathBuf {
     let name = format!("{DAMAGED_PREFIX}{}", now.utc().format("%Y%m%dT%H%M%SZ"));
     let mut names = (0_u32..).map(|n| state_dir.join(if n == 0 { name.clone() } else { format!("{name}-{n}") }));
-    names.find(|path| !path.exists()).expect("some name of four billion is free")
+    names.find(|path| fs::symlink_metadata(path).is_err()).expect("some name of four billion is free")
 }

@@ -80,6 +80,12 @@ impl Scan {
         self.wrong > 0
     }
 
+    /// Takes all feeds for damaged, whatever their values say.
+    pub(super) fn distrust(&mut self, why: &str) {
+        self.feeds.values_mut().for_each(|feed| feed.intact = false);
+        self.tell(why.to_owned());
+    }
+
     fn see(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
         let (feed, name) = match parse(key) {
             Ok(parsed) => parsed,

@@ -8,7 +8,7 @@
 //! sled writes `conf` once, at the very first open, without a sync; it holds nothing but settings that never change here,
 //! so a broken one is moved as well, and sled writes it anew.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, FileType};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -42,18 +42,93 @@ pub(super) fn set_aside_unfinished(tree: &Path, aside: &Path) -> io::Result<Vec<
     Ok(moved)
 }
 
-/// Renames a file into `aside` under a name that is free there.
+/// Renames a file, or whatever it is, into `aside` under a name that is free there.
 pub(super) fn set_aside(path: &Path, aside: &Path) -> io::Result<PathBuf> {
+    let target = place_aside(path, aside)?;
+    fs::rename(path, &target)?;
+    File::open(aside)?.sync_all()?;
+    Ok(target)
+}
+
+/// As [`set_aside`], of a file that stays where it is too.
+pub(super) fn copy_aside(path: &Path, aside: &Path) -> io::Result<PathBuf> {
+    let target = place_aside(path, aside)?;
+    fs::copy(path, &target)?;
+    File::open(&target)?.sync_all()?;
+    File::open(aside)?.sync_all()?;
+    Ok(target)
+}
+
+/// A free name in `aside`, which is made if need be.
+fn place_aside(path: &Path, aside: &Path) -> io::Result<PathBuf> {
+    if fs::symlink_metadata(aside).is_ok_and(|there| !there.is_dir()) {
+        // Something of somebody else's has this name; the first thing to be set aside is that.
+        fs::rename(aside, free_name(&aside.with_extension("found")))?;
+    }
     match DirBuilder::new().mode(0o700).create(aside) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
+    Ok(free_name(&aside.join(path.file_name().unwrap_or_default())))
+}
+
+/// This name, or one made from it that is free.
+fn free_name(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let free = (0_u32..).map(|n| aside.join(if n == 0 { name.clone() } else { format!("{name}.{n}") }));
-    let target = free.into_iter().find(|target| !target.exists()).expect("some name of four billion is free");
-    fs::rename(path, &target)?;
-    File::open(aside)?.sync_all()?;
-    Ok(target)
+    let mut names = (0_u32..).map(|n| path.with_file_name(if n == 0 { name.clone() } else { format!("{name}.{n}") }));
+    names.find(|name| fs::symlink_metadata(name).is_err()).expect("some name of four billion is free")
+}
+
+/// Makes a name free that is used for a while: what an earlier process left there is removed, and whatever else has that name is set
+/// aside. What was left is a directory, or else a file.
+pub(super) fn out_of_the_way(path: &Path, aside: &Path, directory: bool) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(left) if directory && left.is_dir() => fs::remove_dir_all(path),
+        Ok(left) if !directory && left.is_file() => fs::remove_file(path),
+        Ok(_) => set_aside(path, aside).map(drop),
+    }
+}
+
+/// What stands in a tree, or in its place, that is no file or directory of sled's: a link, a FIFO, a directory instead of a file. sled would
+/// follow it, or wait for it for ever, so it is not shown to it. `conf` and unfinished snapshots are set aside before.
+pub(super) fn foreign(tree: &Path) -> io::Result<Vec<String>> {
+    if !fs::metadata(tree).is_ok_and(|tree| tree.is_dir()) {
+        return Ok(vec![format!("{} is no directory", tree.display())]);
+    }
+    let mut found = Vec::new();
+    for entry in fs::read_dir(tree)? {
+        let entry = entry?;
+        let (path, kind) = (entry.path(), entry.file_type()?);
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let fits = match &*name {
+            "db" | "conf" => kind.is_file(),
+            "blobs" => kind.is_dir(),
+            name => kind.is_file() || !name.starts_with("snap."),
+        };
+        if !fits {
+            found.push(format!("{} is not what it should be, but {}", path.display(), named(kind)));
+        } else if name == "blobs" {
+            for blob in fs::read_dir(&path)? {
+                let blob = blob?;
+                if !blob.file_type()?.is_file() {
+                    found.push(format!("{} is no file, but {}", blob.path().display(), named(blob.file_type()?)));
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn named(kind: FileType) -> &'static str {
+    match kind {
+        kind if kind.is_file() => "a file",
+        kind if kind.is_dir() => "a directory",
+        kind if kind.is_symlink() => "a link",
+        _ => "a FIFO, socket or device",
+    }
 }
 
 /// True if the file is content followed by a trailer of `trailer` bytes, whose last four are the CRC-32 of the content.

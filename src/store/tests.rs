@@ -1,9 +1,13 @@
 //! The store as a whole: what goes in comes out, whatever happens to the files in between.
 
 mod damage;
+mod foreign;
 mod growth;
 mod model;
+pub(crate) mod mutants;
 mod opening;
+mod stale;
+mod truth;
 
 use std::path::Path;
 use std::sync::Once;

@@ -4,8 +4,11 @@
 //! after a commit is on disk, so it is never ahead of an intact store. It is also from where a feed starts again if the
 //! store is lost: its floor was committed once, so it is true for good.
 //!
-//! `witness.json`: `{"version":1,"body":{"feeds":[…]},"checksum":"<16 hexadecimal digits>"}`, written to `witness.json.new`,
-//! synced and renamed. The checksum is SipHash-1-3 of the version byte and the body's text, in every release to come: so a
+//! It also tells whose the store is: a state directory has a random number, which is in the witness and in the root of each
+//! feed. Where they differ, files of two states were mixed up, and neither place can be trusted.
+//!
+//! `witness.json`: `{"version":1,"body":{"state":…,"feeds":[…]},"checksum":"<16 hexadecimal digits>"}`, written to
+//! `witness.json.new`, synced and renamed. The checksum is SipHash-1-3 of the version byte and the body's text, in every release to come: so a
 //! newer file is told from a damaged one.
 
 use std::collections::BTreeMap;
@@ -23,8 +26,11 @@ use serde_json::value::RawValue;
 use siphasher::sip::SipHasher13;
 
 use super::StoreError;
+use super::open::ASIDE;
 use super::record::Root;
+use super::snapshot::out_of_the_way;
 use crate::domain::{FeedId, Time};
+use crate::mutant::{self, Mutant};
 
 const VERSION: u8 = 1;
 const NAME: &str = "witness.json";
@@ -69,14 +75,24 @@ struct Document {
 
 #[derive(Serialize, Deserialize)]
 struct Body {
+    #[serde(default)]
+    state: u64,
     feeds: Vec<Entry>,
+}
+
+/// What a witness says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// The number of the state, 0 if it is not known.
+    pub(super) state: u64,
+    pub(super) feeds: BTreeMap<FeedId, Entry>,
 }
 
 /// What was found at open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Found {
     /// A witness that checks out.
-    Whole(BTreeMap<FeedId, Entry>),
+    Whole(Seen),
     /// None.
     Missing,
     /// One that says nothing that can be trusted.
@@ -93,6 +109,9 @@ pub(super) fn read(state_dir: &Path) -> Result<Found, StoreError> {
         Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
             return Ok(Found::Damaged("a link is in its place".to_owned()));
         }
+        Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => {
+            return Ok(Found::Damaged("a socket is in its place".to_owned()));
+        }
         Err(error) => return Err(failed(&error)),
     };
     let mut bytes = Vec::new();
@@ -108,7 +127,10 @@ fn check(bytes: &[u8]) -> Result<Found, StoreError> {
     let damaged = |why: &str| Ok(Found::Damaged(why.to_owned()));
     let document: Document = match serde_json::from_slice(bytes) {
         Ok(document) => document,
-        Err(error) => return damaged(&error.to_string()),
+        Err(error) => {
+            assert!(!mutant::on(Mutant::P7), "seeded: {error}");
+            return damaged(&error.to_string());
+        }
     };
     if document.checksum != checksum(document.version, document.body.get()) {
         return damaged("its checksum is wrong");
@@ -119,7 +141,10 @@ fn check(bytes: &[u8]) -> Result<Found, StoreError> {
         _ => return damaged("its version never existed"),
     }
     match serde_json::from_str::<Body>(document.body.get()) {
-        Ok(body) => Ok(Found::Whole(body.feeds.into_iter().map(|entry| (entry.feed.clone(), entry)).collect())),
+        Ok(body) => {
+            let feeds = body.feeds.into_iter().map(|entry| (entry.feed.clone(), entry)).collect();
+            Ok(Found::Whole(Seen { state: body.state, feeds }))
+        }
         Err(error) => damaged(&error.to_string()),
     }
 }
@@ -133,20 +158,25 @@ pub(super) fn path(state_dir: &Path) -> PathBuf {
 #[derive(Debug)]
 pub(super) struct Keeper {
     state_dir: PathBuf,
-    feeds: BTreeMap<FeedId, Entry>,
+    seen: Seen,
     commits: u32,
     saved: Instant,
 }
 
 impl Keeper {
     /// Begins with what the store holds.
-    pub(super) fn new(state_dir: &Path, feeds: BTreeMap<FeedId, Entry>) -> Self {
-        Self { state_dir: state_dir.to_owned(), feeds, commits: 0, saved: Instant::now() }
+    pub(super) fn new(state_dir: &Path, seen: Seen) -> Self {
+        Self { state_dir: state_dir.to_owned(), seen, commits: 0, saved: Instant::now() }
+    }
+
+    /// The number of the state.
+    pub(super) fn state(&self) -> u64 {
+        self.seen.state
     }
 
     /// Takes note of a commit that is on disk, and writes the witness if it is due.
     pub(super) fn committed(&mut self, entry: Entry) -> Result<(), StoreError> {
-        self.feeds.insert(entry.feed.clone(), entry);
+        self.seen.feeds.insert(entry.feed.clone(), entry);
         self.commits += 1;
         if self.commits >= MAX_COMMITS || self.saved.elapsed() >= MAX_AGE { self.save() } else { Ok(()) }
     }
@@ -165,15 +195,15 @@ impl Keeper {
     }
 
     fn write(&self) -> std::io::Result<()> {
-        let body = Body { feeds: self.feeds.values().cloned().collect() };
+        let body = Body { state: self.seen.state, feeds: self.seen.feeds.values().cloned().collect() };
         let body = RawValue::from_string(serde_json::to_string_pretty(&body)?)?;
         let document = Document { version: VERSION, checksum: checksum(VERSION, body.get()), body };
         let bytes = serde_json::to_vec(&document)?;
-        let new = self.state_dir.join(format!("{NAME}.new"));
-        match fs::remove_file(&new) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
+        if mutant::on(Mutant::P7) {
+            return File::create(path(&self.state_dir))?.write_all(&bytes);
         }
+        let new = self.state_dir.join(format!("{NAME}.new"));
+        out_of_the_way(&new, &self.state_dir.join(ASIDE), false)?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
         file.write_all(&bytes)?;
         file.sync_all()?;
@@ -212,20 +242,21 @@ mod tests {
     fn is_read_as_it_was_written_and_written_when_due() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(read(dir.path()).unwrap(), Found::Missing);
-        let mut keeper = Keeper::new(dir.path(), BTreeMap::new());
+        let mut keeper = Keeper::new(dir.path(), Seen { state: 5, feeds: BTreeMap::new() });
         for generation in 1..MAX_COMMITS {
             keeper.committed(entry(generation.into())).unwrap();
         }
         assert_eq!(read(dir.path()).unwrap(), Found::Missing);
         keeper.committed(entry(MAX_COMMITS.into())).unwrap();
-        let Found::Whole(feeds) = read(dir.path()).unwrap() else { panic!() };
-        assert_eq!(feeds.into_values().collect::<Vec<_>>(), [entry(MAX_COMMITS.into())]);
+        let Found::Whole(seen) = read(dir.path()).unwrap() else { panic!() };
+        assert_eq!(seen.state, 5);
+        assert_eq!(seen.feeds.into_values().collect::<Vec<_>>(), [entry(MAX_COMMITS.into())]);
     }
 
     #[test]
     fn every_flipped_bit_and_every_cut_is_found_out_or_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let mut keeper = Keeper::new(dir.path(), BTreeMap::from([(entry(7).feed, entry(7))]));
+        let mut keeper = Keeper::new(dir.path(), Seen { state: 5, feeds: BTreeMap::from([(entry(7).feed, entry(7))]) });
         keeper.save().unwrap();
         let whole = fs::read(path(dir.path())).unwrap();
         let truth = check(&whole).unwrap();

@@ -18,7 +18,7 @@ pub(super) fn look(settings: &Settings) -> Findings {
     let mut findings = Findings::default();
     look_at_settings(settings, &mut findings);
     look_at_state(&settings.state_dir, &mut findings);
-    look_at_output(&mut findings);
+    look_at_output(settings.drain, &mut findings);
     findings
 }
 
@@ -131,18 +131,27 @@ fn transient(_dir: &Path) -> Option<&'static str> {
     None
 }
 
-fn look_at_output(findings: &mut Findings) {
+fn look_at_output(drain: bool, findings: &mut Findings) {
     if let Err(error) = crate::sink::stdout() {
         return findings.fail("output", error.to_string(), "", Exit::OutputClosed);
     }
     let kind = fstat(std::io::stdout()).map(|stat| FileType::from_raw_mode(stat.st_mode));
     let detail = match kind {
         Ok(FileType::RegularFile) => "stdout is a file: an event counts as delivered once it is synced to the disk",
+        Ok(FileType::Fifo) if drain => "stdout is a pipe: an event counts as delivered once it has been read there (drain)",
         Ok(FileType::Fifo) => "stdout is a pipe: an event counts as delivered once the pipe has taken it",
         Ok(FileType::Socket) => "stdout is a socket: an event counts as delivered once the socket has taken it",
         Ok(FileType::CharacterDevice) if std::io::IsTerminal::is_terminal(&std::io::stdout()) => "stdout is a terminal",
         _ => "stdout is a device",
     };
+    let kept = matches!(kind, Ok(FileType::RegularFile | FileType::Fifo));
+    if drain && !kept {
+        return findings.warn(
+            "output",
+            format!("{detail}, and nothing tells what has been read from that: drain can't be kept (of this command; a poller's may be another)"),
+            "let a poller write to a pipe or a regular file, or leave drain out",
+        );
+    }
     findings.ok("output", format!("{detail} (of this command; a poller's may be another)"));
 }
 

@@ -190,6 +190,7 @@ proptest! {
         let dir = tempfile::tempdir().unwrap();
         let mut store = open(dir.path()).0;
         let mut memory = MemoryStore::new();
+        memory.state = store.keeper.state();
         let mut clock = START;
         for step in steps {
             clock += step.minutes * 60_000;

@@ -3,10 +3,12 @@
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{PipeReader, PipeWriter, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -32,6 +34,8 @@ pub(crate) enum Output {
     Full,
     /// To a pipe whose reader has gone already.
     Gone,
+    /// To a socket that nobody reads.
+    Socket,
 }
 
 /// A command that is about to be started.
@@ -122,6 +126,7 @@ impl Program {
         let hears = if self.unheard { WAITS } else { READS };
         self.command.stderr(their_errors);
         let mut pipe = None;
+        let mut socket = None;
         let stdout = match &self.output {
             Output::Read | Output::Unread => {
                 let (ours, theirs) = std::io::pipe().unwrap();
@@ -129,6 +134,11 @@ impl Program {
                 Stdio::from(theirs)
             }
             Output::Gone => Stdio::from(std::io::pipe().unwrap().1),
+            Output::Socket => {
+                let (ours, theirs) = UnixStream::pair().unwrap();
+                socket = Some(ours);
+                Stdio::from(OwnedFd::from(theirs))
+            }
             Output::Appended(path) => OpenOptions::new().append(true).create(true).open(path).unwrap().into(),
             Output::Truncated(path) => File::create(path).unwrap().into(),
             Output::Full => OpenOptions::new().write(true).open("/dev/full").unwrap().into(),
@@ -143,7 +153,17 @@ impl Program {
             errors: Ear::listen(errors, hears),
             started: Instant::now(),
             peak: 0,
+            _socket: socket,
         }
+    }
+
+    /// The same command once more.
+    pub(crate) fn again(&self) -> Self {
+        let mut command = Command::new(self.command.get_program());
+        command.env_clear().stdin(Stdio::null()).args(self.command.get_args());
+        command.current_dir(self.command.get_current_dir().unwrap());
+        command.envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Self { command, output: self.output.clone() }
     }
 }
 
@@ -166,12 +186,15 @@ const TRICKLES: u8 = 3;
 pub(crate) const MEMORY_MAX: u64 = 128 << 20;
 /// What a process needs that has nothing unusual to bear.
 pub(crate) const MEMORY_STEADY: u64 = 64 << 20;
+const DIES: u8 = 4;
 
 /// Listens at a pipe, on a thread of its own.
 #[derive(Debug)]
 struct Ear {
     heard: Arc<Mutex<Vec<u8>>>,
     manner: Arc<AtomicU8>,
+    /// How many bytes it may read while it waits.
+    allowed: Arc<AtomicUsize>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -179,11 +202,12 @@ impl Ear {
     fn listen(pipe: PipeReader, manner: u8) -> Self {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let manner = Arc::new(AtomicU8::new(manner));
+        let allowed = Arc::new(AtomicUsize::new(0));
         let thread = std::thread::spawn({
-            let (heard, manner) = (heard.clone(), manner.clone());
-            move || listen(pipe, &heard, &manner)
+            let (heard, manner, allowed) = (heard.clone(), manner.clone(), allowed.clone());
+            move || listen(pipe, &heard, &manner, &allowed)
         });
-        Self { heard, manner, thread: Some(thread) }
+        Self { heard, manner, allowed, thread: Some(thread) }
     }
 
     fn heard(&self) -> Vec<u8> {
@@ -205,36 +229,41 @@ impl Ear {
         self.heard()
     }
 
-    /// Closes the pipe at its reading end.
-    fn leave(&mut self) {
-        self.manner.store(LEAVES, Ordering::SeqCst);
+    /// Closes the pipe at its reading end, after reading what is in it or at once.
+    fn end(&mut self, manner: u8) {
+        self.manner.store(manner, Ordering::SeqCst);
         if let Some(thread) = self.thread.take() {
             thread.join().unwrap();
         }
     }
 }
 
-fn listen(mut pipe: PipeReader, heard: &Mutex<Vec<u8>>, manner: &AtomicU8) {
+fn listen(mut pipe: PipeReader, heard: &Mutex<Vec<u8>>, manner: &AtomicU8, allowed: &AtomicUsize) {
     let nap = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
     let mut some = [0; 64 * 1024];
     loop {
-        match manner.load(Ordering::SeqCst) {
+        let most = match manner.load(Ordering::SeqCst) {
             LEAVES => return drain(pipe, heard),
-            WAITS => {
-                std::thread::sleep(Duration::from_millis(1));
-                continue;
-            }
-            _ => {}
+            DIES => return,
+            WAITS => some.len().min(allowed.load(Ordering::SeqCst)),
+            TRICKLES => 1,
+            _ => some.len(),
+        };
+        if most == 0 {
+            std::thread::sleep(Duration::from_millis(1));
+            continue;
         }
         let trickles = manner.load(Ordering::SeqCst) == TRICKLES;
         let ready = poll(&mut [PollFd::new(&pipe, PollFlags::IN)], Some(&nap)).unwrap_or(0);
         if ready == 0 {
             continue;
         }
-        let most = if trickles { 1 } else { some.len() };
         match pipe.read(&mut some[..most]).unwrap() {
             0 => return,
-            n => heard.lock().unwrap().extend_from_slice(&some[..n]),
+            n => {
+                heard.lock().unwrap().extend_from_slice(&some[..n]);
+                let _ = allowed.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| Some(left.saturating_sub(n)));
+            }
         }
         let since = Instant::now();
         while trickles && manner.load(Ordering::SeqCst) == TRICKLES && since.elapsed() < Duration::from_secs(1) {
@@ -263,6 +292,7 @@ pub(crate) struct Started {
     started: Instant,
     /// The most memory that it was seen to need.
     peak: u64,
+    _socket: Option<UnixStream>,
 }
 
 impl Started {
@@ -339,7 +369,7 @@ impl Started {
     /// reader, and what was in it counts as delivered.
     pub(crate) fn reader_leaves(&mut self) {
         self.stands_still();
-        self.output.as_mut().unwrap().leave();
+        self.output.as_mut().unwrap().end(LEAVES);
         self.goes_on();
     }
 
@@ -356,6 +386,27 @@ impl Started {
     /// Somebody hears what it says from now on.
     pub(crate) fn is_heard(&self) {
         self.errors.manner.store(READS, Ordering::SeqCst);
+    }
+
+    /// Somebody reads so many bytes more of its output, and then no more; returns when they are read.
+    pub(crate) fn reads(&mut self, bytes: usize) {
+        self.output.as_ref().unwrap().allowed.fetch_add(bytes, Ordering::SeqCst);
+        self.until(&format!("{bytes} bytes more are read"), |it| it.output.as_ref().unwrap().allowed.load(Ordering::SeqCst) == 0);
+    }
+
+    /// Its reader is gone from one moment to the next, whatever lies in the pipe.
+    pub(crate) fn reader_dies(&mut self) {
+        self.output.as_mut().unwrap().end(DIES);
+    }
+
+    /// The time that processors have spent on it.
+    pub(crate) fn processor_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // proc(5): utime and stime are the 14th and 15th field, the second ends with the last parenthesis.
+        let fields = stat.rsplit(')').next().unwrap().split_whitespace().skip(11).take(2);
+        let ticks: u64 = fields.map(|field| field.parse::<u64>().unwrap()).sum();
+        // Linux counts them in hundredths of a second for programs, whatever it does itself.
+        Duration::from_millis(ticks * 10)
     }
 
     /// Somebody reads its output from now on.
@@ -520,6 +571,11 @@ impl Ended {
     /// The signal that ended it.
     pub(crate) fn signal(&self) -> Option<i32> {
         self.status.signal()
+    }
+
+    /// The whole lines of an output whose reader may have died in the middle of one.
+    pub(crate) fn whole_lines(&self) -> Vec<String> {
+        whole_lines(&self.stdout)
     }
 
     /// The lines of its output. A process that was not killed leaves no torn line.
