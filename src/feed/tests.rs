@@ -2,6 +2,10 @@
 
 mod batch;
 mod blobs;
+mod listings;
+mod pages;
+mod sweeps;
+mod windows;
 
 use std::time::Duration;
 
