@@ -2,7 +2,9 @@
 
 mod batch;
 mod blobs;
+mod health;
 mod listings;
+mod pace;
 mod pages;
 mod sweeps;
 mod windows;
