@@ -448,18 +448,7 @@ pub struct BlobFailure<'a> {
 
 impl Blob {
     fn new(entry: BlobEntry, live: bool, part: Option<Part>) -> Self {
-        Self {
-            entry,
-            live,
-            sent: None,
-            attempts: 0,
-            failures: 0,
-            seen: 0,
-            part,
-            suspect: None,
-            accepted: None,
-            gap: None,
-        }
+        Self { entry, live, sent: None, attempts: 0, failures: 0, seen: 0, part, suspect: None, accepted: None, gap: None }
     }
 
     fn gap_now(&self, key: BlobKey, reason: GapReason, provisional: bool, server: Time, detail: String) -> Gap {

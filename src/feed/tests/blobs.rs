@@ -41,7 +41,10 @@ fn fail(blobs: &mut Blobs, fault: &Fault, successes: u64, at: Time) -> Verdict {
 fn told(verdict: Verdict) -> Option<(GapReason, bool, u32)> {
     match verdict {
         Verdict::Gap(Some(gap)) => {
-            assert_eq!((gap.id, gap.from, gap.to, gap.closed), (GapId::of_blob(key(0)), entry(0).created, entry(0).created, None));
+            assert_eq!(
+                (gap.id, gap.from, gap.to, gap.closed),
+                (GapId::of_blob(key(0)), entry(0).created, entry(0).created, None)
+            );
             assert_eq!(gap.detail, "made up");
             Some((gap.reason, gap.provisional, gap.blob.unwrap().attempts))
         }
@@ -283,7 +286,10 @@ fn a_broken_blob_is_a_gap_and_asked_for_with_what_is_known_of_it() {
     let mut blobs = fetching(poller(), 0);
     for (round, wait) in [(1, 1), (2, 2), (3, 4)] {
         let gap = blobs.lost(part(0, 5), 7, "made up".into(), secs(100), server(3), &mut jitter()).unwrap();
-        assert_eq!((gap.reason, gap.provisional, gap.found, &gap.detail[..]), (GapReason::Unreadable, true, server(3), "made up"));
+        assert_eq!(
+            (gap.reason, gap.provisional, gap.found, &gap.detail[..]),
+            (GapReason::Unreadable, true, server(3), "made up")
+        );
         assert_eq!(gap.blob.unwrap().attempts, round);
         assert_eq!(counts(&blobs), (1, 0, 1, 0));
         assert_eq!((blobs.fetching(), blobs.oldest_pending(), blobs.is_idle()), (0, None, true));
@@ -344,7 +350,8 @@ fn a_poller_takes_up_the_gaps_of_an_earlier_run() {
     let mut blobs = Blobs::new(Persistence::poller(), done);
     let closed = Gap { closed: Some(BASE), ..gap(20, false, 1) };
     let stretch = crate::feed::cases::stretch();
-    let gaps = vec![gap(10, PROVISIONAL, 7), gap(10, PROVISIONAL, 7), closed, gap(30, FINAL, 1), gap(40, PROVISIONAL, 1), stretch];
+    let gaps =
+        vec![gap(10, PROVISIONAL, 7), gap(10, PROVISIONAL, 7), closed, gap(30, FINAL, 1), gap(40, PROVISIONAL, 1), stretch];
     blobs.restore(gaps, vec![part(10, 3)], secs(100), &mut jitter());
     assert_eq!(counts(&blobs), (1, 0, 1, 0));
     assert!(blobs.is_idle() && blobs.oldest_pending().is_none());

@@ -135,12 +135,9 @@ fn what_is_older_than_the_edge_is_lost() {
 /// A window that the service refuses is taken to be too old at the safe edge already.
 #[test]
 fn a_refused_window_is_lost_at_the_safe_edge() {
-    for (refused, age, lost) in [
-        (0, SAFE_EDGE + secs(1), false),
-        (1, SAFE_EDGE, false),
-        (1, SAFE_EDGE + secs(1), true),
-        (2, SAFE_EDGE + secs(1), true),
-    ] {
+    for (refused, age, lost) in
+        [(0, SAFE_EDGE + secs(1), false), (1, SAFE_EDGE, false), (1, SAFE_EDGE + secs(1), true), (2, SAFE_EDGE + secs(1), true)]
+    {
         let mut lister = range(3);
         for n in 0..refused {
             let (id, ..) = next(&mut lister, secs(100 * n), LATER);
