@@ -320,7 +320,6 @@ impl Blobs {
                 let expires = blob.entry.expires.unwrap_or(blob.entry.created + RETENTION);
                 Some((GapReason::NotFound, persistence.provisional && server < expires))
             }
-            Fault::NotFound => None,
             _ if blob.attempts >= persistence.unreadable_after => Some((GapReason::Unreadable, persistence.provisional)),
             _ => None,
         };

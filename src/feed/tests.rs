@@ -1,12 +1,19 @@
 //! What each part of the core holds to, part by part: limits, waits, order, counts. How they play together is in `trial`.
 
+mod absences;
 mod batch;
+mod beginning;
 mod blobs;
+mod ending;
+mod failures;
+mod fetching;
 mod health;
 mod listings;
 mod pace;
 mod pages;
+mod run;
 mod sweeps;
+mod waking;
 mod windows;
 
 use std::time::Duration;

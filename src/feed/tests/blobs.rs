@@ -205,13 +205,15 @@ fn a_poller_keeps_asking_for_what_can_not_be_read() {
     assert_eq!(fail(&mut blobs, &Fault::BadReply, 0, server(0)), Verdict::Gap(None), "told once");
     let verdict = fail(&mut blobs, &Fault::NotFound, 0, server(0));
     assert_eq!(told(verdict), Some((GapReason::NotFound, PROVISIONAL, 8)), "another reason is news");
+    let verdict = fail(&mut blobs, &Fault::Throttled { retry_after: None }, 0, server(0));
+    assert!(matches!(verdict, Verdict::Later(_)), "and throttling is none");
     assert!(blobs.is_idle());
     let closed = blobs.finished(key(0), server(70)).expect("the gap closes");
     assert_eq!((closed.closed, closed.provisional, closed.found), (Some(server(70)), false, server(70)));
     assert_eq!(counts(&blobs), (1, 0, 0, 1));
     assert!(!blobs.is_idle(), "it is still to be committed");
     blobs.committed([key(0)]);
-    assert_eq!(counts(&blobs), (1, 1, 0, 0));
+    assert_eq!((counts(&blobs), blobs.is_idle()), ((1, 1, 0, 0), true));
 }
 
 #[test]
