@@ -1,9 +1,11 @@
 //! The store as a whole: what goes in comes out, whatever happens to the files in between.
 
+mod ageing;
 mod damage;
 mod growth;
 mod model;
 mod opening;
+mod restarting;
 
 use std::path::Path;
 use std::sync::Once;

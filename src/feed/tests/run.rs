@@ -4,12 +4,14 @@ use super::*;
 use crate::feed::cases::{date, settings};
 use crate::feed::{Action, Feed, FeedSettings, Finish, Input, Memory, Notice, Now, Plan, Standing};
 
+type Answer = dyn FnMut(&Action, Now) -> Vec<Input>;
+
 pub(super) struct Run {
     pub(super) feed: Feed,
     pub(super) now: Duration,
     /// All that the feed asked for, and when.
     pub(super) log: Vec<(Duration, Action)>,
-    answer: Box<dyn FnMut(&Action, Now) -> Vec<Input>>,
+    answer: Box<Answer>,
 }
 
 /// What a healthy service with these blobs answers.
