@@ -3,6 +3,7 @@
 use super::listings::{DAY, HOUR};
 use super::run::{Run, usual};
 use super::*;
+use crate::domain::{Gap, GapBlob, GapId};
 use crate::feed::cases::{date, follow, memory, stretch};
 use crate::feed::listing::SAFE_EDGE;
 use crate::feed::{Action, Finish, Input, Memory, Moment, Notice, Plan};
@@ -137,6 +138,28 @@ fn a_range_is_not_complete_while_a_blob_is_under_way() {
     assert_eq!((passes(&run), run.finish()), (vec![2], Some(Finish::Complete)));
     assert_eq!(run.times(|action| matches!(action, Action::Finish(_))).len(), 1);
     assert_eq!(run.feed.wake(run.clocks()), None);
+}
+
+/// Its gap stands for it, but the answer may come any moment.
+#[test]
+fn once_waits_for_a_blob_of_an_earlier_run_that_is_under_way() {
+    let blob = entry(0);
+    let gap = Gap {
+        id: GapId::of_blob(blob.key()),
+        blob: Some(GapBlob { entry: blob.clone(), attempts: 1 }),
+        provisional: true,
+        ..stretch()
+    };
+    let earlier = Memory { gaps: vec![gap], ..memory(server(1) - secs(HOUR)) };
+    let mut run = Run::new(Plan::Once, earlier, |action, now| match action {
+        Action::Fetch(_) => Vec::new(),
+        _ => usual(&[], action, now),
+    });
+    run.until(secs(20));
+    assert_eq!((run.fetched(), run.finish()), (vec![blob.clone()], None));
+    finish_blob(&mut run, &blob);
+    run.until(secs(30));
+    assert_eq!(run.finish(), Some(Finish::Complete));
 }
 
 #[test]
