@@ -2,6 +2,7 @@
 
 mod ageing;
 mod damage;
+mod gaps;
 mod growth;
 mod model;
 mod opening;
