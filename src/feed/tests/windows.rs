@@ -59,6 +59,19 @@ fn the_newest_hour_is_listed_first_with_the_widest_overlap() {
 }
 
 #[test]
+fn what_waits_for_another_listing_or_for_its_time_is_looked_at_in_a_second() {
+    let mut lister = following(secs(60));
+    let (_, purpose, _) = next(&mut lister, secs(1), 3 * HOUR);
+    assert_eq!(purpose, Purpose::Live);
+    assert_eq!(lister.wake(secs(1), server(3 * HOUR)), Some(secs(2)), "the backlog");
+    let ahead = Lister::range(BASE, server(9), server(20));
+    assert_eq!(ahead.wake(secs(1), server(5)), Some(secs(2)), "a range that has not come yet");
+    let (mut busy, empty) = (range(3), Lister::range(BASE, BASE, BASE));
+    next(&mut busy, secs(1), LATER);
+    assert_eq!((busy.wake(secs(1), server(LATER)), empty.wake(secs(1), server(LATER)), empty.is_done()), (None, None, true));
+}
+
+#[test]
 fn live_listing_keeps_its_interval_and_goes_on_where_it_ended() {
     let mut lister = caught_up(secs(60), secs(1), 3 * HOUR);
     let due = lister.wake(secs(1), server(3 * HOUR)).unwrap();
