@@ -30,6 +30,8 @@ mod protocol;
 pub mod stretches;
 pub mod subscription;
 #[cfg(test)]
+mod tests;
+#[cfg(test)]
 mod trial;
 
 use std::collections::{BTreeSet, VecDeque};

@@ -74,3 +74,25 @@ pub struct Claim {
     /// Done blobs created before this can't be listed any more and are forgotten.
     pub forget_before: Time,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COUNTS: Counts = Counts { read: 47, delivered: 7, filtered: 11, duplicate: 13, dead_lettered: 16 };
+
+    #[test]
+    fn counts_balance_when_each_record_is_in_one_place() {
+        assert!(COUNTS.balances() && Counts::default().balances());
+        for (read, counts) in [(46, COUNTS), (48, COUNTS), (1, Counts::default())] {
+            assert!(!Counts { read, ..counts }.balances(), "{read}");
+        }
+    }
+
+    #[test]
+    fn counts_add_up_column_by_column() {
+        let mut sum = Counts { read: 1, delivered: 2, filtered: 3, duplicate: 4, dead_lettered: 5 };
+        sum.add(&COUNTS);
+        assert_eq!(sum, Counts { read: 48, delivered: 9, filtered: 14, duplicate: 17, dead_lettered: 21 });
+    }
+}

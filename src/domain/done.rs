@@ -109,4 +109,23 @@ mod tests {
         assert!(set.contains(key(89)) && !set.contains(key(90)));
         assert_eq!(set.len(), 39);
     }
+
+    #[test]
+    fn a_bucket_is_five_minutes() {
+        let of = |ms| DoneSet::bucket_of(Time(ms));
+        assert_eq!([of(-1), of(0), of(299_999), of(300_000), of(600_000)], [-1, 0, 0, 1, 2]);
+    }
+
+    #[test]
+    fn buckets_are_restored_whole_in_any_order_and_handed_out_sorted() {
+        let mut set = DoneSet::default();
+        assert!(set.is_empty());
+        set.restore(7, vec![3, 1, 2, 1]);
+        set.restore(5, vec![9]);
+        assert_eq!((set.len(), set.is_empty()), (4, false));
+        assert_eq!(set.buckets().collect::<Vec<_>>(), [(5, &[9][..]), (7, &[1, 2, 3][..])]);
+        assert!(set.contains(BlobKey { created: Time(7 * BUCKET_MS), print: 3 }));
+        set.restore(7, vec![4]);
+        assert_eq!(set.len(), 2, "the newer bucket takes the older one's place");
+    }
 }

@@ -110,3 +110,52 @@ impl fmt::Display for Fault {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    const REFUSALS: [Refusal; 10] = [
+        Refusal::BadCredentials,
+        Refusal::SecretUnavailable,
+        Refusal::UnknownTenant,
+        Refusal::MissingPermission,
+        Refusal::WrongTenant,
+        Refusal::TenantRejected,
+        Refusal::UnknownContentType,
+        Refusal::WrongEndpoint,
+        Refusal::Bug,
+        Refusal::Unknown,
+    ];
+
+    #[test]
+    fn each_refusal_comes_with_an_advice_of_its_own() {
+        let advice: BTreeSet<_> = REFUSALS.map(Refusal::advice).into();
+        assert_eq!(advice.len(), REFUSALS.len());
+        assert!(Refusal::MissingPermission.advice().contains("ActivityFeed.Read"));
+    }
+
+    #[test]
+    fn each_fault_has_words_of_its_own() {
+        let faults = [
+            Fault::Throttled { retry_after: Some(Duration::from_secs(9)) },
+            Fault::Throttled { retry_after: None },
+            Fault::Refused(Refusal::Bug),
+            Fault::AuditingOff,
+            Fault::NoSubscription,
+            Fault::SubscriptionDisabled,
+            Fault::WindowRefused,
+            Fault::StalePage,
+            Fault::Expired,
+            Fault::NotFound,
+            Fault::Transient { retry_after: None },
+            Fault::BadReply,
+            Fault::ForeignOrigin,
+            Fault::TooLarge,
+        ];
+        let words: BTreeSet<_> = faults.iter().map(ToString::to_string).collect();
+        assert_eq!(words.len(), faults.len());
+        assert!(words.contains("throttled for 9 s"));
+    }
+}

@@ -128,3 +128,47 @@ impl Gap {
         self.closed.is_none()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// They stand in the state and in scripts that read it.
+    #[test]
+    fn the_names_of_reasons_stay() {
+        let names = GapReason::ALL.map(|reason| {
+            assert_eq!(reason.to_string(), reason.as_str());
+            reason.as_str()
+        });
+        let stored = ["expired", "not_found", "unreadable", "too_large", "outage_past_retention", "subscription_off"];
+        assert_eq!(names[..6], stored);
+        assert_eq!(names[6..], ["auditing_off", "dead_letter_full"]);
+    }
+
+    #[test]
+    fn a_gap_is_open_until_its_blob_arrives() {
+        let mut gap = Gap {
+            id: GapId::of_stretch(GapReason::SubscriptionOff, Time(0), Time(1)),
+            reason: GapReason::SubscriptionOff,
+            from: Time(0),
+            to: Time(1),
+            blob: None,
+            provisional: false,
+            closed: None,
+            found: Time(2),
+            detail: String::new(),
+        };
+        assert!(gap.is_open());
+        gap.closed = Some(Time(3));
+        assert!(!gap.is_open());
+    }
+
+    #[test]
+    fn gaps_are_told_apart_by_what_they_cover() {
+        let of = |reason, from, to| GapId::of_stretch(reason, Time(from), Time(to));
+        let id = of(GapReason::SubscriptionOff, 0, 1);
+        assert_eq!(id, of(GapReason::SubscriptionOff, 0, 1));
+        assert!(![of(GapReason::AuditingOff, 0, 1), of(GapReason::SubscriptionOff, 1, 1)].contains(&id));
+        assert_eq!(GapId::of_blob(BlobKey { created: Time(0), print: 0xab }).to_string(), "00000000000000ab");
+    }
+}

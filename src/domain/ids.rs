@@ -184,4 +184,18 @@ mod tests {
         assert_eq!("audit.general".parse::<ContentType>().unwrap(), ContentType::AuditGeneral);
         assert!("audit.generals".parse::<ContentType>().is_err());
     }
+
+    #[test]
+    fn names_print_as_they_are_written() {
+        let text = "aaaaaaaa-0000-4000-8000-000000000001";
+        let tenant: TenantId = text.parse().unwrap();
+        assert_eq!((tenant.to_string(), String::from(tenant.clone())), (text.to_owned(), text.to_owned()));
+        for content_type in ContentType::ALL {
+            assert_eq!(content_type.to_string().parse(), Ok(content_type));
+            assert_eq!(String::from(content_type), content_type.as_str());
+        }
+        let feed = FeedId { tenant, content_type: ContentType::DlpAll };
+        assert_eq!(feed.to_string(), format!("{text}/DLP.All"));
+        assert_eq!(ContentId("a$b".into()).to_string(), "a$b");
+    }
 }

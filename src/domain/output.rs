@@ -43,3 +43,17 @@ impl fmt::Display for OutputFormat {
         f.write_str(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_are_known_by_their_names() {
+        assert_eq!(OutputFormat::ALL.map(|format| format.to_string()), ["raw", "event"]);
+        for format in OutputFormat::ALL {
+            assert_eq!(format.as_str().parse(), Ok(format));
+        }
+        assert!("RAW".parse::<OutputFormat>().is_err());
+    }
+}

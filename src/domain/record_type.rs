@@ -132,5 +132,6 @@ mod tests {
         assert_eq!(RecordTypes::defender().to_string(), "28,41,47,64");
         assert!("28,nonsense".parse::<RecordTypes>().is_err());
         assert!(RecordTypes::All.contains(RecordType(9999)));
+        assert!(RecordTypes::defender().contains(RecordType(47)) && !RecordTypes::defender().contains(RecordType(48)));
     }
 }

@@ -50,7 +50,7 @@ impl Time {
 
     /// As a chrono value; times that chrono can't hold become its nearest bound.
     pub fn utc(self) -> DateTime<Utc> {
-        DateTime::from_timestamp_millis(self.0).unwrap_or(if self.0 < 0 {
+        DateTime::from_timestamp_millis(self.0).unwrap_or(if self.0.is_negative() {
             DateTime::<Utc>::MIN_UTC
         } else {
             DateTime::<Utc>::MAX_UTC
@@ -110,5 +110,21 @@ mod tests {
         assert_eq!(Time::parse_http_date("Sun, 01 Mar 2026 12:02:18 GMT"), Some(t.floor_second()));
         assert_eq!(t.ceil_second(), t.floor_second() + Duration::from_secs(1));
         assert_eq!(Time::parse("yesterday"), None);
+    }
+
+    #[test]
+    fn times_that_can_not_be_shown_are_their_nearest_bound() {
+        assert_eq!(Time::MIN.utc(), DateTime::<Utc>::MIN_UTC);
+        assert_eq!(Time::MAX.utc(), DateTime::<Utc>::MAX_UTC);
+        assert_eq!(format!("{:?}", Time(0)), "1970-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn what_lies_between_two_times_is_never_negative() {
+        assert_eq!(Time(5_000).since(Time(2_000)), Duration::from_secs(3));
+        assert_eq!(Time(2_000).since(Time(5_000)), Duration::ZERO);
+        assert_eq!(Time(5_000) - Duration::from_secs(3), Time(2_000));
+        assert_eq!(Time(0) - Duration::MAX, Time::MIN);
+        assert_eq!(Time(0) + Duration::MAX, Time::MAX);
     }
 }

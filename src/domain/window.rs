@@ -47,3 +47,21 @@ impl fmt::Display for Window {
         write!(f, "{}..{}", self.from, self.to)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_is_at_most_a_day_of_whole_seconds() {
+        let window = |from, to| Window::new(Time(from), Time(to)).map(|window| (window.from().0, window.to().0)).ok();
+        let day = 86_400_000;
+        assert_eq!(window(0, day), Some((0, day)));
+        assert_eq!(window(0, 1_000), Some((0, 1_000)));
+        for (from, to) in [(0, day + 1_000), (0, 0), (1_000, 0), (1, 1_000), (0, 1_001)] {
+            assert_eq!(window(from, to), None, "{from} to {to}");
+        }
+        let hour = Window::new(Time(0), Time(3_600_000)).unwrap();
+        assert_eq!(hour.to_string(), "1970-01-01T00:00:00Z..1970-01-01T01:00:00Z");
+    }
+}

@@ -67,4 +67,20 @@ mod tests {
             prop_assert!(j >= d && j <= d + d / 4);
         }
     }
+
+    #[test]
+    fn draws_are_those_of_splitmix64() {
+        let mut jitter = Jitter::new(1_234_567);
+        let draws = [(); 3].map(|()| jitter.next());
+        assert_eq!(draws, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
+    }
+
+    #[test]
+    fn jitter_reaches_from_nothing_to_a_quarter() {
+        let mut jitter = Jitter::new(1);
+        let drawn = std::collections::BTreeSet::from([(); 100].map(|()| jitter.stretch(Duration::from_micros(8)).as_micros()));
+        assert_eq!(drawn, [8, 9, 10].into());
+        let ages = Duration::from_secs(1 << 60);
+        assert!(jitter.stretch(ages) >= ages);
+    }
 }

@@ -66,19 +66,12 @@ impl Persistence {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Ready,
-    Delayed(Duration),
-    Fetching(Duration),
-    Batched,
-}
-
 #[derive(Debug)]
 struct Blob {
     entry: BlobEntry,
     live: bool,
-    state: State,
+    /// When the fetch under way was sent.
+    sent: Option<Duration>,
     /// Failures that count: those while other requests succeeded.
     attempts: u32,
     failures: u32,
@@ -185,13 +178,8 @@ impl Blobs {
             self.poisoned += 1;
             self.delayed.insert((at, key));
             let fresh = Blob::new(blob.entry, false, self.parts.remove(&key));
-            self.all.insert(key, Blob { attempts: blob.attempts, state: State::Delayed(at), gap: Some(gap.reason), ..fresh });
+            self.all.insert(key, Blob { attempts: blob.attempts, gap: Some(gap.reason), ..fresh });
         }
-    }
-
-    /// True if the blob is done, given up, or known to be pending.
-    pub fn is_known(&self, key: BlobKey) -> bool {
-        self.done.contains(key) || self.all.contains_key(&key)
     }
 
     /// Takes in a listing's entry. False if there is no room for it: it has to be listed again.
@@ -235,15 +223,14 @@ impl Blobs {
                 break;
             }
             self.delayed.remove(&(at, key));
-            if let Some(blob) = self.all.get_mut(&key) {
-                blob.state = State::Ready;
+            if let Some(blob) = self.all.get(&key) {
                 self.ready.insert((!blob.live, key));
             }
         }
         let &(class, key) = self.ready.first()?;
         self.ready.remove(&(class, key));
         let blob = self.all.get_mut(&key)?;
-        blob.state = State::Fetching(now);
+        blob.sent = Some(now);
         self.fetching += 1;
         Some(FetchOrder {
             entry: blob.entry.clone(),
@@ -266,15 +253,12 @@ impl Blobs {
 
     /// When the fetch of a blob was sent.
     pub fn sent_at(&self, key: BlobKey) -> Option<Duration> {
-        match self.all.get(&key)?.state {
-            State::Fetching(at) => Some(at),
-            _ => None,
-        }
+        self.all.get(&key)?.sent
     }
 
     fn fetched(&mut self, key: BlobKey) -> Option<&mut Blob> {
         let blob = self.all.get_mut(&key)?;
-        if matches!(blob.state, State::Fetching(_)) {
+        if blob.sent.take().is_some() {
             self.fetching -= 1;
         }
         Some(blob)
@@ -297,7 +281,6 @@ impl Blobs {
     /// The whole blob is in the open batch. Returns its gap, closed, if it had one.
     pub fn finished(&mut self, key: BlobKey, server: Time) -> Option<Gap> {
         let blob = self.fetched(key)?;
-        blob.state = State::Batched;
         let closed = blob.gap.take().map(|reason| Gap {
             closed: Some(server),
             ..blob.gap_now(key, reason, false, server, format!("arrived after {} attempts", blob.attempts))
@@ -355,7 +338,6 @@ impl Blobs {
                 let reason = if *failure.fault == Fault::Expired { GapReason::Expired } else { GapReason::NotFound };
                 Some((reason, persistence.provisional && server < expires))
             }
-            Fault::NotFound | Fault::Expired => None,
             _ if blob.attempts >= persistence.unreadable_after => Some((GapReason::Unreadable, persistence.provisional)),
             _ => None,
         };
@@ -368,7 +350,7 @@ impl Blobs {
             Some((_, false)) => self.bury(key),
             None => {
                 let at = now + jitter.stretch(persistence.backoff.delay(blob.failures.max(1)));
-                self.delay(key, at);
+                self.delayed.insert((at, key));
                 return Verdict::Later(at - now);
             }
         }
@@ -401,13 +383,6 @@ impl Blobs {
         Some(gap)
     }
 
-    fn delay(&mut self, key: BlobKey, at: Duration) {
-        if let Some(blob) = self.all.get_mut(&key) {
-            blob.state = State::Delayed(at);
-            self.delayed.insert((at, key));
-        }
-    }
-
     /// Keeps asking for a blob whose gap is provisional; the floor may pass it, because the gap names it.
     fn poison(&mut self, key: BlobKey, reason: GapReason, now: Duration, jitter: &mut Jitter) {
         let Some(blob) = self.all.get_mut(&key) else { return };
@@ -422,7 +397,7 @@ impl Blobs {
             self.poisoned -= 1;
             self.all.remove(&key);
         } else {
-            self.delay(key, at);
+            self.delayed.insert((at, key));
         }
     }
 
@@ -493,7 +468,7 @@ impl Blob {
         Self {
             entry,
             live,
-            state: State::Ready,
+            sent: None,
             attempts: 0,
             failures: 0,
             seen: 0,

@@ -6,19 +6,19 @@ use super::listing::{Lister, Purpose};
 use super::*;
 use crate::domain::{ContentType, DoneSet, Fault, FeedId, Gap, Refusal};
 
-const BASE: Time = Time(1_780_000_000_000);
-const DAY: Duration = Duration::from_secs(86_400);
+pub(super) const BASE: Time = Time(1_780_000_000_000);
+pub(super) const DAY: Duration = Duration::from_secs(86_400);
 
-fn at(seconds: u64) -> Now {
+pub(super) fn at(seconds: u64) -> Now {
     let mono = Duration::from_secs(seconds);
     Now { mono, wall: BASE + mono }
 }
 
-fn date(now: Now) -> Option<Time> {
+pub(super) fn date(now: Now) -> Option<Time> {
     Some((BASE + now.mono).floor_second())
 }
 
-fn settings(plan: Plan) -> FeedSettings {
+pub(super) fn settings(plan: Plan) -> FeedSettings {
     let feed =
         FeedId { tenant: "11111111-0000-4000-8000-000000000001".parse().unwrap(), content_type: ContentType::AuditGeneral };
     FeedSettings {
@@ -33,36 +33,36 @@ fn settings(plan: Plan) -> FeedSettings {
     }
 }
 
-fn follow() -> Plan {
+pub(super) fn follow() -> Plan {
     Plan::Follow { poll_interval: Duration::from_secs(60), look_back: DAY }
 }
 
-fn range() -> Plan {
+pub(super) fn range() -> Plan {
     Plan::Range { from: Moment::Ago(DAY), to: Moment::Ago(Duration::ZERO) }
 }
 
 /// What an earlier run left that had come to `floor`.
-fn memory(floor: Time) -> Memory {
+pub(super) fn memory(floor: Time) -> Memory {
     Memory { floor: Some(floor), begin: Some(floor), filter: Some("28".into()), done: DoneSet::default(), ..Memory::default() }
 }
 
-fn actions(feed: &mut Feed, now: Now) -> Vec<Action> {
+pub(super) fn actions(feed: &mut Feed, now: Now) -> Vec<Action> {
     std::iter::from_fn(|| feed.act(now)).collect()
 }
 
-fn told(feed: &mut Feed, now: Now, standing: Standing) -> Vec<Action> {
+pub(super) fn told(feed: &mut Feed, now: Now, standing: Standing) -> Vec<Action> {
     feed.handle(now, Input::Subscription { standing, date: date(now) });
     actions(feed, now)
 }
 
-fn seal(actions: &[Action]) -> Option<(BatchId, crate::domain::Claim)> {
+pub(super) fn seal(actions: &[Action]) -> Option<(BatchId, crate::domain::Claim)> {
     actions.iter().find_map(|a| match a {
         Action::Seal { id, claim } => Some((*id, (**claim).clone())),
         _ => None,
     })
 }
 
-fn listing(actions: &[Action]) -> Option<ListingId> {
+pub(super) fn listing(actions: &[Action]) -> Option<ListingId> {
     actions.iter().find_map(|a| match a {
         Action::List { id, .. } => Some(*id),
         _ => None,
@@ -70,7 +70,7 @@ fn listing(actions: &[Action]) -> Option<ListingId> {
 }
 
 /// Time goes on, a second at a time, until the core asks for what is looked for; batches are committed at once.
-fn until<R>(feed: &mut Feed, clock: &mut u64, limit: u64, found: impl Fn(&[Action]) -> Option<R>) -> Option<R> {
+pub(super) fn until<R>(feed: &mut Feed, clock: &mut u64, limit: u64, found: impl Fn(&[Action]) -> Option<R>) -> Option<R> {
     for _ in 0..limit {
         let now = at(*clock);
         let done = actions(feed, now);
@@ -85,7 +85,7 @@ fn until<R>(feed: &mut Feed, clock: &mut u64, limit: u64, found: impl Fn(&[Actio
     None
 }
 
-fn finished(actions: &[Action]) -> Option<Finish> {
+pub(super) fn finished(actions: &[Action]) -> Option<Finish> {
     actions.iter().find_map(|a| match a {
         Action::Finish(finish) => Some(finish.clone()),
         _ => None,
@@ -106,7 +106,7 @@ fn a_reader_that_stalls_for_hours_costs_no_busy_loop() {
     assert!(feed.wake(now).unwrap() >= now.mono + Duration::from_millis(500), "{:?}", feed.wake(now));
 }
 
-fn stretch() -> Gap {
+pub(super) fn stretch() -> Gap {
     Gap {
         id: crate::domain::GapId(1),
         reason: GapReason::SubscriptionOff,

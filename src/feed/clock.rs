@@ -133,4 +133,62 @@ mod tests {
         (1..=3).for_each(|second| clock.observe(right(second), at(second)));
         assert_eq!(clock.now(at(4)), Some(right(4)));
     }
+
+    #[test]
+    fn ten_minutes_are_still_agreement() {
+        for (apart, agrees) in [(600, true), (601, false)] {
+            for at_noon in [NOON + Duration::from_secs(apart), NOON - Duration::from_secs(apart)] {
+                let mut clock = ServerClock::default();
+                assert!(!clock.agrees(at(0)), "nothing is known");
+                clock.observe(at_noon, at(0));
+                assert_eq!(clock.agrees(at(0)), agrees, "{at_noon}");
+                assert_eq!(clock.skew_ms(at(5)), Some(at_noon.0 - NOON.0));
+            }
+        }
+    }
+
+    #[test]
+    fn a_clock_that_the_local_one_contradicts_needs_three_replies() {
+        let mut clock = ServerClock::default();
+        assert!(!clock.is_trusted(at(0)) && !clock.wants_witnesses(at(0)));
+        for (hour, trusted) in [(0, false), (1, false), (2, true)] {
+            let second = hour * 3600;
+            clock.observe(wrong(second), at(second));
+            assert_eq!((clock.is_trusted(at(second)), clock.wants_witnesses(at(second))), (trusted, !trusted), "{hour}");
+        }
+        let mut clock = ServerClock::default();
+        clock.observe(right(0), at(0));
+        assert!(clock.is_trusted(at(0)) && !clock.wants_witnesses(at(0)), "the local clock is a witness");
+    }
+
+    #[test]
+    fn replies_that_contradict_each_other_too_are_not_believed() {
+        let mut clock = ServerClock::default();
+        clock.observe(right(0), at(0));
+        for n in 1..6 {
+            clock.observe(NOON + Duration::from_secs(n * 7200), at(n));
+            assert_eq!(clock.now(at(n)), Some(right(n)));
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_believed_anew_is_trusted() {
+        let mut clock = ServerClock::default();
+        clock.observe(right(0), at(0));
+        (1..=3).for_each(|second| clock.observe(wrong(second), at(second)));
+        assert_eq!(clock.now(at(3)), Some(wrong(3)));
+        assert!(clock.is_trusted(at(3)));
+    }
+
+    #[test]
+    fn without_a_date_the_local_clock_stands_in_and_is_no_witness() {
+        let mut clock = ServerClock::default();
+        assert_eq!((clock.now(at(0)), clock.skew_ms(at(0))), (None, None));
+        clock.assume(at(0));
+        clock.assume(Now { wall: wrong(0), ..at(1) });
+        assert_eq!((clock.now(at(9)), clock.skew_ms(at(9))), (Some(right(9)), None));
+        assert!(clock.is_trusted(at(9)) && !clock.agrees(at(9)) && !clock.wants_witnesses(at(9)));
+        clock.observe(wrong(10), at(10));
+        assert_eq!(clock.now(at(10)), Some(wrong(10)), "the first date takes its place");
+    }
 }

@@ -256,7 +256,7 @@ impl Feed {
             }
             return;
         }
-        if !self.settings.plan.is_one_shot() || fetching || !self.pages.is_empty() {
+        if !self.settings.plan.is_one_shot() || fetching {
             return;
         }
         let listed = self.lister.as_ref().is_some_and(Lister::is_done);

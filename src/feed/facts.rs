@@ -7,7 +7,7 @@ use super::health::Setback;
 use super::listing::{self, Broken, ListingId};
 use super::protocol::{Finish, Notice};
 use super::subscription::Standing;
-use super::{Feed, LISTING_ATTEMPTS_MAX, Now, QUIET_COMMIT, STARTS_MAX, UNREADABLE_ENTRIES_MAX};
+use super::{Feed, LISTING_ATTEMPTS_MAX, Now, STARTS_MAX, UNREADABLE_ENTRIES_MAX};
 use crate::domain::{BlobEntry, BlobKey, Counts, Fault, Gap, GapId, GapReason, Part, Refusal, Time, Window};
 use crate::mutant::{self, Mutant};
 
@@ -311,7 +311,7 @@ impl Feed {
                     Some(refusal) => Finish::Refused { refusal, detail: detail.to_owned() },
                     None => Finish::Unreachable { detail: detail.to_owned() },
                 });
-                mono + QUIET_COMMIT
+                mono
             }
         }
     }

@@ -126,7 +126,7 @@ impl Pace {
         if self.paused.is_none() {
             self.pauses = 0;
         }
-        if self.rate < self.ceiling && now.saturating_sub(self.raised) >= RAISE_EVERY {
+        if now.saturating_sub(self.raised) >= RAISE_EVERY {
             self.rate = (self.rate + self.ceiling * RAISE_SHARE).min(self.ceiling);
             self.raised = now;
         }

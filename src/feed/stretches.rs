@@ -70,6 +70,13 @@ mod tests {
                 prop_assert_eq!(held, *expected);
             }
             prop_assert!(s.0.windows(2).all(|w| w[0].1 <= w[1].0));
+            prop_assert!(s.0.iter().all(|(a, b)| a < b), "an empty stretch would never be listed");
         }
+    }
+
+    #[test]
+    fn a_stretch_without_length_is_none() {
+        assert!(Stretches::one(Time(5), Time(5)).is_empty());
+        assert_eq!(Stretches::one(Time(5), Time(6)).first(), Some((Time(5), Time(6))));
     }
 }

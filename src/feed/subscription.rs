@@ -190,4 +190,70 @@ mod tests {
         assert!(s.told(Standing::Disabled, Duration::ZERO, Time(0)));
         assert_eq!(s.step(Duration::ZERO, Time(0)), Step::Wait);
     }
+
+    const NOW: Duration = Duration::from_secs(1000);
+    const T0: Time = Time(1_000_000_000);
+    const QUARTER: Duration = Duration::from_secs(15 * 60);
+
+    /// Brought to the point where the start waits to be saved.
+    fn asked(last_start: Option<Time>) -> (Subscription, Step) {
+        let mut s = Subscription::new(Mode::Auto, last_start);
+        assert_eq!((s.wake(), s.last_start()), (Some(Duration::ZERO), last_start));
+        assert_eq!(s.step(NOW, T0), Step::Check);
+        assert_eq!(s.wake(), None);
+        s.told(Standing::Disabled, NOW, T0);
+        let step = s.step(NOW, T0);
+        (s, step)
+    }
+
+    #[test]
+    fn a_start_of_an_earlier_run_is_waited_for_unless_it_lies_in_the_future() {
+        for (last_start, wait) in [
+            (T0, Some(QUARTER)),
+            (T0 - Duration::from_secs(100), Some(Duration::from_secs(800))),
+            (T0 - QUARTER, None),
+            (T0 + Duration::from_secs(1), None),
+        ] {
+            let (s, step) = asked(Some(last_start));
+            match wait {
+                Some(wait) => assert_eq!((step, s.wake()), (Step::Wait, Some(NOW + wait)), "{last_start}"),
+                None => assert_eq!((step, s.last_start()), (Step::Save(T0), Some(T0)), "{last_start}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_look_does_not_disturb_a_call_under_way() {
+        let mut s = Subscription::new(Mode::Auto, None);
+        s.check_at(NOW);
+        assert_eq!((s.wake(), s.step(NOW - Duration::from_millis(1), T0)), (Some(NOW), Step::Wait));
+        assert_eq!(s.step(NOW, T0), Step::Check);
+        s.check_at(NOW);
+        assert_eq!(s.step(NOW, T0), Step::Wait, "it is being asked for");
+        s.saved();
+        assert_eq!(s.step(NOW, T0), Step::Wait, "nothing was to be saved");
+        s.told(Standing::Missing, NOW, T0);
+        assert_eq!(s.wake(), Some(Duration::ZERO));
+        assert_eq!(s.step(NOW, T0), Step::Save(T0));
+        s.check_at(NOW);
+        s.saved();
+        assert_eq!(s.wake(), Some(Duration::ZERO));
+        assert!(!s.is_starting());
+        assert_eq!(s.step(NOW, T0), Step::Start);
+        s.check_at(NOW);
+        assert!(s.is_starting() && !s.is_enabled() && s.wake().is_none());
+        s.started();
+        assert!(s.is_enabled() && !s.is_starting() && s.step(NOW, T0) == Step::Wait);
+        s.check_at(NOW);
+        assert!(!s.is_enabled());
+    }
+
+    #[test]
+    fn who_may_not_start_looks_again_after_a_quarter_of_an_hour() {
+        let mut s = Subscription::new(Mode::Require, None);
+        assert!(s.told(Standing::Missing, NOW, T0));
+        assert_eq!(s.wake(), Some(NOW + QUARTER));
+        assert!(!s.told(Standing::Enabled, NOW, T0));
+        assert!(s.is_enabled());
+    }
 }

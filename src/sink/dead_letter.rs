@@ -70,7 +70,7 @@ impl DeadLetters {
             .read(true)
             .create(true)
             .mode(0o600)
-            .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
+            .custom_flags(OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits().cast_signed())
             .open(path)?;
         if !file.metadata()?.is_file() {
             return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
@@ -155,7 +155,7 @@ fn cut_torn_tail(file: &File) -> io::Result<u64> {
             None => end = from,
         }
     }
-    if end < length {
+    if end != length {
         file.set_len(end)?;
     }
     Ok(end)
@@ -237,5 +237,17 @@ mod tests {
         std::os::unix::fs::symlink(&target, letters.path(&feed().tenant)).unwrap();
         assert!(matches!(letters.keep(&feed(), &[letter(0, b"one")]), Err(SinkError::DeadLetter { .. })));
         assert!(!target.exists());
+    }
+
+    #[test]
+    fn the_file_may_be_exactly_as_long_as_its_limit() {
+        let length = lines(&feed(), &[letter(0, b"one")]).len() as u64;
+        for (limit, kept) in [(2 * length, Kept::All), (2 * length - 1, Kept::Full)] {
+            let dir = tempfile::tempdir().unwrap();
+            let letters = DeadLetters::new(dir.path(), limit);
+            assert_eq!(letters.limit(), limit);
+            assert_eq!(letters.keep(&feed(), &[letter(0, b"one")]).unwrap(), Kept::All);
+            assert_eq!(letters.keep(&feed(), &[letter(0, b"one")]).unwrap(), kept);
+        }
     }
 }

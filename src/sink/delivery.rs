@@ -224,4 +224,57 @@ mod tests {
         assert!(matches!(error, SinkError::DeadLetter { .. }));
         assert_eq!(sink.write(batch(claim(), Vec::new())).unwrap_err(), error, "it takes no further batch");
     }
+
+    fn gap(name: &str, reason: GapReason, provisional: bool, closed: Option<Time>) -> Gap {
+        let (from, to, found, detail) = (CREATED, CREATED, CREATED, String::new());
+        Gap { id: GapId::of_blob(key(name)), reason, from, to, blob: None, provisional, closed, found, detail }
+    }
+
+    /// With dead letters of these blobs that were not kept.
+    fn with_lost(names: &[&str]) -> (tempfile::TempDir, Delivery) {
+        let (dir, mut sink) = delivery(10);
+        let receipt = sink.write(batch(claim(), names.iter().map(|name| letter(name)).collect())).unwrap();
+        assert_eq!((receipt.dead_letters(), receipt.dead_letters_lost()), (0, names.len() as u64));
+        (dir, sink)
+    }
+
+    #[test]
+    fn a_receipt_counts_what_was_delivered() {
+        let (_dir, mut sink) = delivery(1 << 20);
+        let lines = Batch { claim: claim(), lines: b"{}\n{}\n".to_vec(), line_count: 2, dead: vec![letter("a"), letter("b")] };
+        let receipt = sink.write(lines).unwrap();
+        assert_eq!((receipt.lines(), receipt.bytes()), (2, 6));
+        assert_eq!((receipt.dead_letters(), receipt.dead_letters_lost()), (2, 0));
+    }
+
+    #[test]
+    fn the_gap_of_a_lost_dead_letter_takes_the_place_of_the_one_that_closed() {
+        let (_dir, mut sink) = with_lost(&["late"]);
+        let mut said = claim();
+        said.done = vec![(key("late"), Counts::default())];
+        said.gaps = vec![gap("late", GapReason::Unreadable, false, Some(CREATED)), gap("other", GapReason::Expired, false, None)];
+        let gaps = sink.write(batch(said, Vec::new())).unwrap().into_claim().gaps;
+        let told: Vec<_> = gaps.iter().map(|gap| (gap.id, gap.reason, gap.is_open())).collect();
+        let of = |name| GapId::of_blob(key(name));
+        assert_eq!(told, [(of("other"), GapReason::Expired, true), (of("late"), GapReason::DeadLetterFull, true)]);
+    }
+
+    #[test]
+    fn a_blob_given_up_for_another_reason_needs_no_second_gap() {
+        for (provisional, closed, waits) in [(false, None, 1), (true, None, 2), (false, Some(CREATED), 2)] {
+            let (_dir, mut sink) = with_lost(&["a", "b"]);
+            let mut said = claim();
+            said.gaps = vec![gap("a", GapReason::Expired, provisional, closed)];
+            assert_eq!(sink.write(batch(said.clone(), Vec::new())).unwrap().into_claim().gaps, said.gaps);
+            assert_eq!(sink.withheld.len(), waits, "{provisional} {closed:?}");
+        }
+        // The same blob of another feed is another blob.
+        let (_dir, mut sink) = with_lost(&["a"]);
+        let mut said = claim();
+        said.feed.content_type = ContentType::AuditExchange;
+        said.gaps = vec![gap("a", GapReason::Expired, false, None)];
+        said.parts = vec![part("a")];
+        assert_eq!(sink.write(batch(said.clone(), Vec::new())).unwrap().claim(), &said);
+        assert_eq!(sink.withheld.len(), 1);
+    }
 }

@@ -209,11 +209,8 @@ fn write_all(mut file: &File, mut bytes: &[u8]) -> io::Result<()> {
 
 /// For as long as it takes: a slow reader is no error. A reader that goes away wakes this, and the next write says so.
 fn wait_until_writable(file: &File) -> io::Result<()> {
-    match poll(&mut [PollFd::new(file, PollFlags::OUT)], None) {
-        Ok(_) => Ok(()),
-        Err(error) if error == rustix::io::Errno::INTR => Ok(()),
-        Err(error) => Err(error.into()),
-    }
+    rustix::io::retry_on_intr(|| poll(&mut [PollFd::new(file, PollFlags::OUT)], None))?;
+    Ok(())
 }
 
 fn failure(name: &str, terminal: bool, error: &io::Error) -> SinkError {
@@ -371,5 +368,36 @@ mod tests {
         std::fs::write(&path, "").unwrap();
         let mut output = Output::new(File::open(&path).unwrap(), "test").unwrap();
         assert!(matches!(output.deliver(b"one\n").unwrap_err(), SinkError::Closed { .. }));
+    }
+
+    #[test]
+    fn a_full_pipe_is_waited_for_and_not_asked_again_and_again() {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let flags = fcntl_getfl(&writer).unwrap();
+        rustix::fs::fcntl_setfl(&writer, flags | OFlags::NONBLOCK).unwrap();
+        let mut file = File::from(OwnedFd::from(writer));
+        let mut taken = 0;
+        while let Ok(written) = file.write(&[b'a'; 4096]) {
+            taken += written;
+        }
+        let drain = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(50));
+            reader.read_exact(&mut vec![0; taken]).unwrap();
+            reader
+        });
+        wait_until_writable(&file).unwrap();
+        assert_eq!(file.write(b"b").unwrap(), 1, "there is room when the wait is over");
+        drop(drain.join().unwrap());
+    }
+
+    #[test]
+    fn a_terminal_that_hangs_up_is_closed_and_a_disk_that_fails_is_not() {
+        let error = || io::Error::from(rustix::io::Errno::IO);
+        assert!(matches!(failure("test", true, &error()), SinkError::Closed { .. }));
+        assert!(matches!(failure("test", false, &error()), SinkError::Io { .. }));
+        let device = OpenOptions::new().write(true).open("/dev/null").unwrap();
+        assert!(matches!(examine(&device).unwrap(), Kind::Stream { terminal: true }));
+        let (_reader, writer) = std::io::pipe().unwrap();
+        assert!(matches!(examine(&File::from(OwnedFd::from(writer))).unwrap(), Kind::Stream { terminal: false }));
     }
 }

@@ -33,7 +33,7 @@ impl Chunks {
         match self.chunks.last_entry() {
             Some(mut last) if last.get().0.len() < CHUNK_PRINTS => {
                 let (prints, changed) = last.get_mut();
-                let at = prints.partition_point(|p| *p < print);
+                let at = prints.binary_search(&print).unwrap_or_else(|at| at);
                 prints.insert(at, print);
                 *changed = true;
             }

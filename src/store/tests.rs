@@ -1,11 +1,14 @@
 //! The store as a whole: what goes in comes out, whatever happens to the files in between.
 
+mod ageing;
 mod damage;
 mod foreign;
+mod gaps;
 mod growth;
 mod model;
 pub(crate) mod mutants;
 mod opening;
+mod restarting;
 mod stale;
 mod truth;
 

@@ -203,6 +203,33 @@ fn no_trick_leads_the_token_astray() {
 }
 
 #[test]
+fn a_url_may_be_sixteen_kibibytes_long() {
+    let of_length = |length: usize| {
+        let head = format!("https://manage.office.com{FEED}/audit/");
+        format!("{head}{}", "a".repeat(length - head.len()))
+    };
+    assert!(microsoft().checked(&of_length(16_384)).is_ok());
+    assert_eq!(microsoft().checked(&of_length(16_385)), Err(Foreign::NotAUrl));
+}
+
+#[test]
+fn a_refusal_names_what_is_foreign() {
+    let said = |given: &str| microsoft().checked(given).unwrap_err().to_string();
+    assert_eq!(said(""), "it is no URL");
+    assert_eq!(said(&format!("ftp://manage.office.com{FEED}/a")), "its scheme is ftp");
+    assert_eq!(said(&format!("https://evil.example:444{FEED}/a")), "its host is evil.example:444");
+    assert_eq!(said(&format!("https://user@manage.office.com{FEED}/a")), "it carries a user name");
+    assert_eq!(said("https://manage.office.com/"), "its path is outside the tenant's feed");
+}
+
+#[test]
+fn escapes_are_resolved_once() {
+    for (text, expected) in [("a%24b%2Bc", "a$b+c"), ("%2525", "%25"), ("%zz%2", "%zz%2"), ("%ff", "\u{fffd}"), ("", "")] {
+        assert_eq!(decoded(text), expected, "{text}");
+    }
+}
+
+#[test]
 fn loopback_is_as_exact() {
     let local = origin("http://127.0.0.1:8080");
     assert!(local.checked(&format!("http://127.0.0.1:8080{FEED}/audit/a")).is_ok());

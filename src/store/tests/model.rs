@@ -274,3 +274,31 @@ fn a_crowded_bucket_is_kept_in_chunks_and_loses_none() {
     assert!(store.values.values().all(|value| value.len() < 5_000));
     assert_eq!(store.verify().unwrap(), Vec::new());
 }
+
+#[test]
+fn a_bucket_takes_no_more_chunks_than_it_needs() {
+    for (blobs, chunks) in [(1, 1), (512, 1), (513, 2), (1_024, 2), (1_025, 3)] {
+        let mut store = MemoryStore::new();
+        let mut crowded = claim(&feed(1), START);
+        crowded.done = (0..blobs).map(|n| (blob(n, START - 60_000), counts(1))).collect();
+        store.commit(receipt(crowded)).unwrap();
+        let names = store.values.keys().map(|key| super::super::key::parse(key).unwrap().1);
+        let found = names.filter(|name| matches!(name, super::super::key::Name::Done { .. })).count();
+        assert_eq!(found, chunks, "{blobs}");
+    }
+}
+
+#[test]
+fn a_part_of_a_blob_that_is_done_is_not_kept() {
+    let mut store = MemoryStore::new();
+    let part = |n: i64| Part { key: blob(n, START), elements: 1, digest: 1, counts: counts(0) };
+    let mut both = claim(&feed(1), START);
+    both.parts = vec![part(1), part(2)];
+    both.done = vec![(blob(1, START), counts(1))];
+    store.commit(receipt(both)).unwrap();
+    assert_eq!(restored(&mut store, 1).parts, [part(2)]);
+    let mut rest = claim(&feed(1), START);
+    rest.done = vec![(blob(2, START), counts(1))];
+    store.commit(receipt(rest)).unwrap();
+    assert_eq!(restored(&mut store, 1).parts, []);
+}

@@ -1,0 +1,134 @@
+//! What became available while there was no subscription, or no auditing, can never be fetched: one gap.
+
+use super::listings::HOUR;
+use super::run::{Run, usual};
+use super::*;
+use crate::domain::{Fault, Gap, GapReason};
+use crate::feed::cases::{date, follow, memory, range, settings};
+use crate::feed::{Action, FeedSettings, Finish, Input, Memory, Mode, Notice, Plan, Standing};
+
+fn gaps(run: &Run) -> Vec<Gap> {
+    run.claims().into_iter().flat_map(|claim| claim.gaps).collect()
+}
+
+/// The subscription is off for the first looks.
+fn off_at_first(plan: Plan, memory: Memory, mode: Mode, looks: u32) -> Run {
+    let mut left = looks;
+    let answer = move |action: &Action, now| match action {
+        Action::CheckSubscription if left > 0 => {
+            left -= 1;
+            vec![Input::Subscription { standing: Standing::Disabled, date: date(now) }]
+        }
+        Action::StartSubscription if left > 0 => {
+            let (fault, detail) = (Fault::SubscriptionDisabled, "made up".into());
+            vec![Input::SubscriptionFailed { fault, detail, date: date(now) }]
+        }
+        _ => usual(&[], action, now),
+    };
+    Run::with(FeedSettings { subscription: mode, ..settings(plan) }, memory, answer)
+}
+
+#[test]
+fn a_subscription_that_was_off_leaves_one_gap_from_the_floor_on() {
+    let mut run = off_at_first(follow(), memory(BASE - secs(HOUR)), Mode::Auto, 1);
+    run.until(secs(100));
+    let notices = run.notices();
+    assert!(notices.contains(&Notice::SubscriptionOff { standing: Standing::Disabled, starts: true }), "{notices:?}");
+    assert!(notices.contains(&Notice::SubscriptionStarted));
+    let [gap] = &gaps(&run)[..] else { panic!("{:?}", gaps(&run)) };
+    assert_eq!((gap.reason, gap.from, gap.provisional), (GapReason::SubscriptionOff, BASE - secs(HOUR), false));
+    assert!(server(1) <= gap.to && gap.to < server(9) && gap.blob.is_none(), "{gap:?}");
+    // The start was saved before it was asked for.
+    let saved =
+        run.log.iter().position(|(_, action)| matches!(action, Action::Seal { claim, .. } if claim.subscription_start.is_some()));
+    let asked = run.log.iter().position(|(_, action)| *action == Action::StartSubscription);
+    assert!(saved.unwrap() < asked.unwrap());
+}
+
+#[test]
+fn where_nothing_was_collected_before_nothing_is_missing() {
+    let mut run = off_at_first(follow(), Memory::default(), Mode::Auto, 1);
+    run.until(secs(100));
+    assert_eq!(gaps(&run), []);
+}
+
+#[test]
+fn who_may_not_start_waits_for_a_person_or_ends() {
+    let off = Notice::SubscriptionOff { standing: Standing::Disabled, starts: false };
+    let mut run = off_at_first(follow(), memory(BASE), Mode::Require, 2);
+    run.until(secs(2_000));
+    assert_eq!(run.notices().iter().filter(|notice| **notice == off).count(), 2);
+    assert_eq!(run.times(|action| *action == Action::CheckSubscription), [1, 901, 1_801].map(secs));
+    assert_eq!(gaps(&run).len(), 1, "however often it was looked at");
+    assert_eq!(run.finish(), None);
+    let mut run = off_at_first(range(), Memory::default(), Mode::Require, 2);
+    run.until(secs(10));
+    assert_eq!((run.notices(), run.finish()), (vec![off], Some(Finish::SubscriptionMissing)));
+}
+
+#[test]
+fn a_one_shot_run_starts_twice_before_it_gives_up() {
+    let mut run = off_at_first(range(), Memory::default(), Mode::Auto, 1_000);
+    run.until(secs(3_000));
+    assert_eq!(run.times(|action| *action == Action::StartSubscription).len(), 2);
+    let detail = "the subscription is Disabled although its start was asked for 2 times".into();
+    assert_eq!(run.finish(), Some(Finish::Unreachable { detail }));
+    assert!(!run.notices().contains(&Notice::SubscriptionStarted));
+}
+
+/// Content comes again with a listing, not with a subscription that is enabled.
+#[test]
+fn an_absence_ends_with_the_first_whole_listing() {
+    let mut run = Run::new(follow(), memory(BASE - secs(HOUR)), |action, now| match action {
+        Action::List { id, .. } if now.mono < secs(30) => {
+            let (fault, detail, sent) = (Fault::AuditingOff, String::new(), now.mono);
+            vec![Input::ListFailed { id: *id, fault, detail, date: date(now), sent }]
+        }
+        _ => usual(&[], action, now),
+    });
+    run.until(secs(200));
+    let off = run.notices().into_iter().filter(|notice| matches!(notice, Notice::AuditingOff { first_contact: false, .. }));
+    assert!(off.count() > 1);
+    let [gap] = &gaps(&run)[..] else { panic!("{:?}", gaps(&run)) };
+    assert_eq!((gap.reason, gap.from), (GapReason::AuditingOff, BASE - secs(HOUR)));
+    assert!(gap.to > server(29));
+}
+
+#[test]
+fn a_listing_of_before_proves_nothing() {
+    let mut run = Run::new(follow(), memory(BASE - secs(HOUR)), |action, now| match action {
+        Action::List { .. } | Action::StartSubscription => Vec::new(),
+        _ => usual(&[], action, now),
+    });
+    run.step();
+    let listed = run.log.iter().find_map(|(_, action)| match action {
+        Action::List { id, .. } => Some(*id),
+        _ => None,
+    });
+    let now = run.clocks();
+    run.handle(Input::Subscription { standing: Standing::Disabled, date: date(now) });
+    run.handle(Input::PageEnd { id: listed.unwrap(), next: None, date: date(now) });
+    run.until(secs(20));
+    assert_eq!(gaps(&run), [], "it is still off");
+    run.handle(Input::Started { date: date(now) });
+    run.until(secs(21));
+    let now = run.clocks();
+    let newest = run.log.iter().rev().find_map(|(_, action)| match action {
+        Action::List { id, .. } => Some(*id),
+        _ => None,
+    });
+    run.handle(Input::PageEnd { id: newest.unwrap(), next: None, date: date(now) });
+    run.until(secs(22));
+    assert_eq!(gaps(&run).len(), 1);
+}
+
+#[test]
+fn a_gap_of_no_length_is_none() {
+    let mut run = Run::new(follow(), memory(BASE), |action, now| usual(&[], action, now));
+    let now = run.clocks();
+    for (to, found) in [(BASE, 0), (BASE - ms(1), 0), (BASE + ms(1), 1)] {
+        run.feed.stretch_gap(now, GapReason::AuditingOff, BASE, to);
+        run.step();
+        assert_eq!(run.notices().iter().filter(|notice| matches!(notice, Notice::Gap(_))).count(), found);
+    }
+}

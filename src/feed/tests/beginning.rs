@@ -1,0 +1,124 @@
+//! Where a feed begins and ends: settled once, when the service's time is known.
+
+use super::listings::{DAY, HOUR};
+use super::run::{Run, usual};
+use super::*;
+use crate::feed::cases::{at, follow, memory, settings};
+use crate::feed::listing::SAFE_EDGE;
+use crate::feed::{Action, Feed, Input, Memory, Moment, Notice, Now, Plan, Standing};
+
+fn ago(seconds: u64) -> Time {
+    server(1) - secs(seconds)
+}
+
+/// Settled a second after the tests' beginning.
+fn settled(plan: Plan, memory: Memory, not_before: Option<Time>) -> Run {
+    let settings = crate::feed::FeedSettings { not_before, ..settings(plan) };
+    let mut run = Run::with(settings, memory, |action, now| usual(&[], action, now));
+    run.step();
+    run
+}
+
+#[test]
+fn a_first_start_begins_with_retention_unless_a_later_beginning_is_asked_for() {
+    let retention = server(1) - SAFE_EDGE;
+    for (not_before, begin) in [(None, retention), (Some(ago(30 * DAY)), retention), (Some(ago(DAY) + ms(300)), ago(DAY))] {
+        let run = settled(follow(), Memory::default(), not_before);
+        let notices = run.notices();
+        assert!(notices.contains(&Notice::FirstStart { begin }), "{notices:?}");
+        assert!(notices.contains(&Notice::Listing { floor: begin, end: server(1) }), "{notices:?}");
+        assert_eq!((run.claims()[0].begin, run.claims()[0].floor), (begin, begin));
+        assert_eq!(run.feed.status(run.clocks()).end, Time::MAX);
+    }
+}
+
+#[test]
+fn a_poller_goes_on_from_its_floor() {
+    let earlier = Memory { begin: Some(ago(3 * DAY)), ..memory(ago(DAY)) };
+    let run = settled(follow(), earlier, Some(ago(HOUR)));
+    assert!(!run.notices().iter().any(|notice| matches!(notice, Notice::FirstStart { .. })));
+    assert!(run.notices().contains(&Notice::Listing { floor: ago(DAY), end: server(1) }));
+    assert_eq!(run.feed.status(run.clocks()).begin, ago(3 * DAY));
+}
+
+#[test]
+fn a_range_is_resolved_by_the_services_clock() {
+    let range = |from, to| {
+        let run = settled(Plan::Range { from, to }, Memory::default(), None);
+        assert!(!run.notices().iter().any(|notice| matches!(notice, Notice::FirstStart { .. })));
+        let status = run.feed.status(run.clocks());
+        (status.begin, status.end)
+    };
+    let (day, now) = (Moment::Ago(secs(DAY)), Moment::Ago(Duration::ZERO));
+    assert_eq!(range(day, now), (ago(DAY), server(1)));
+    assert_eq!(range(Moment::Retention, day), (server(1) - SAFE_EDGE, ago(DAY)));
+    assert_eq!(range(Moment::At(ago(HOUR) + ms(1)), Moment::At(ago(60) + ms(1))), (ago(HOUR), ago(59)));
+    assert_eq!(range(day, Moment::At(server(DAY))), (ago(DAY), server(1)), "never beyond the present");
+    assert_eq!(range(now, day), (server(1), server(1)), "never before its beginning");
+}
+
+#[test]
+fn a_range_that_goes_on_keeps_its_beginning_and_once_ends_now() {
+    let earlier = Memory { begin: Some(ago(3 * DAY)), ..memory(ago(DAY)) };
+    let run = settled(Plan::Range { from: Moment::Ago(secs(HOUR)), to: Moment::Ago(Duration::ZERO) }, earlier, None);
+    assert_eq!(run.feed.status(run.clocks()).begin, ago(3 * DAY));
+    let run = settled(Plan::Once, memory(ago(DAY)), None);
+    assert_eq!(run.feed.status(run.clocks()).end, server(1));
+    let run = settled(Plan::Once, memory(server(99)), None);
+    assert_eq!(run.feed.status(run.clocks()).end, server(99), "a floor ahead of the service's time");
+}
+
+#[test]
+fn a_changed_filter_is_told_and_reads_again_from_the_floor() {
+    for (filter, told) in [("28", false), ("28,41", true)] {
+        let mut earlier = memory(ago(HOUR));
+        earlier.filter = Some(filter.into());
+        let done = BlobEntry { created: ago(60), ..entry(0) };
+        earlier.done.insert(done.key());
+        let mut run = Run::new(follow(), earlier, move |action, now| usual(std::slice::from_ref(&done), action, now));
+        run.until(secs(5));
+        let notice = Notice::FilterChanged { before: filter.into(), since: ago(HOUR) };
+        assert_eq!(run.notices().contains(&notice), told);
+        assert_eq!(run.fetched().len(), usize::from(told));
+    }
+}
+
+/// One reply of one host that is far from the local clock settles nothing.
+#[test]
+fn a_time_that_the_local_clock_contradicts_is_confirmed_first() {
+    let mut feed = Feed::new(settings(follow()), Memory::default(), at(1));
+    let told = |feed: &mut Feed, now: Now| {
+        let ahead = Some(now.wall + secs(2 * HOUR));
+        feed.handle(now, Input::Subscription { standing: Standing::Enabled, date: ahead });
+        std::iter::from_fn(|| feed.act(now)).collect::<Vec<_>>()
+    };
+    assert_eq!(feed.act(at(1)), Some(Action::CheckSubscription));
+    assert_eq!(told(&mut feed, at(1)), [Action::Notice(Notice::ClockSkew { ms: 7_200_000 })]);
+    assert_eq!(feed.wake(at(1)), Some(secs(1) + ms(300)));
+    assert_eq!(feed.act(at(2)), Some(Action::CheckSubscription));
+    assert_eq!(told(&mut feed, at(2)), []);
+    assert_eq!(feed.act(at(3)), Some(Action::CheckSubscription));
+    assert!(told(&mut feed, at(3)).iter().any(|action| matches!(action, Action::List { .. })));
+}
+
+#[test]
+fn clocks_that_agree_are_no_news() {
+    let run = settled(follow(), Memory::default(), None);
+    assert!(!run.notices().iter().any(|notice| matches!(notice, Notice::ClockSkew { .. })));
+}
+
+/// Done blobs are remembered for eight days by the earlier of both clocks.
+#[test]
+fn neither_clock_makes_it_forget_too_early() {
+    for (local, earlier) in [(server(61), server(1)), (BASE - secs(60), BASE - secs(60))] {
+        let mut feed = Feed::new(settings(follow()), Memory::default(), at(1));
+        let now = Now { wall: local, ..at(1) };
+        feed.act(now);
+        feed.handle(now, Input::Subscription { standing: Standing::Enabled, date: Some(server(1)) });
+        let horizon = std::iter::from_fn(|| feed.act(now)).find_map(|action| match action {
+            Action::Seal { claim, .. } => Some(claim.forget_before),
+            _ => None,
+        });
+        assert_eq!(horizon, Some(earlier - secs(8 * DAY)));
+    }
+}

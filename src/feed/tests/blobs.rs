@@ -1,0 +1,412 @@
+//! The ledger of blobs: order, room, attempts, gaps, and counts that balance.
+
+use super::*;
+use crate::domain::{DoneSet, Fault, Gap, GapBlob, GapId, GapReason};
+use crate::feed::blobs::{BlobFailure, Blobs, Persistence, Verdict};
+use crate::feed::{Balance, FetchOrder};
+
+const FINAL: bool = false;
+const PROVISIONAL: bool = true;
+
+fn poller() -> Blobs {
+    Blobs::new(Persistence::poller(), DoneSet::default())
+}
+
+fn one_shot() -> Blobs {
+    Blobs::new(Persistence::one_shot(), DoneSet::default())
+}
+
+fn counts(blobs: &Blobs) -> (u64, u64, u64, u64) {
+    let Balance { listed, done, gaps, pending } = blobs.balance();
+    (listed, done, gaps, pending)
+}
+
+/// Listed and asked for, each blob alone.
+fn fetching(mut blobs: Blobs, seconds: u64) -> Blobs {
+    assert!(blobs.add(entry(seconds), true));
+    assert!(blobs.next_fetch(secs(100)).is_some());
+    blobs
+}
+
+/// The whole of what one attempt leads to; the next one is asked for when it is due.
+fn fail(blobs: &mut Blobs, fault: &Fault, successes: u64, at: Time) -> Verdict {
+    let failure = BlobFailure { key: key(0), fault, detail: "made up", print: None, successes };
+    let verdict = blobs.failed(failure, secs(100), at, &mut jitter());
+    if let Some(due) = blobs.wake() {
+        assert!(blobs.next_fetch(due).is_some());
+    }
+    verdict
+}
+
+fn told(verdict: Verdict) -> Option<(GapReason, bool, u32)> {
+    match verdict {
+        Verdict::Gap(Some(gap)) => {
+            assert_eq!(
+                (gap.id, gap.from, gap.to, gap.closed),
+                (GapId::of_blob(key(0)), entry(0).created, entry(0).created, None)
+            );
+            assert_eq!(gap.detail, "made up");
+            Some((gap.reason, gap.provisional, gap.blob.unwrap().attempts))
+        }
+        _ => None,
+    }
+}
+
+fn gap(seconds: u64, provisional: bool, attempts: u32) -> Gap {
+    Gap {
+        id: GapId::of_blob(key(seconds)),
+        reason: GapReason::Unreadable,
+        from: entry(seconds).created,
+        to: entry(seconds).created,
+        blob: Some(GapBlob { entry: entry(seconds), attempts }),
+        provisional,
+        closed: None,
+        found: BASE,
+        detail: String::new(),
+    }
+}
+
+#[test]
+fn a_blob_is_fetched_once_and_counted_in_one_place() {
+    let mut blobs = poller();
+    assert!(!blobs.has_ready() && blobs.is_idle());
+    assert!(blobs.add(entry(0), true));
+    assert!(blobs.add(entry(0), true), "listed twice");
+    assert_eq!(counts(&blobs), (1, 0, 0, 1));
+    assert!(blobs.has_ready() && !blobs.is_idle());
+    assert_eq!((blobs.fetching(), blobs.sent_at(key(0))), (0, None));
+    let order = blobs.next_fetch(secs(7)).unwrap();
+    assert_eq!(order, FetchOrder { entry: entry(0), part: None, confirm: None, accepted: None, attempts: 0 });
+    assert_eq!((blobs.fetching(), blobs.sent_at(key(0))), (1, Some(secs(7))));
+    assert!(blobs.next_fetch(secs(7)).is_none() && !blobs.has_ready());
+    assert!(blobs.finished(key(0), server(9)).is_none());
+    assert_eq!((blobs.fetching(), blobs.sent_at(key(0))), (0, None));
+    assert_eq!(counts(&blobs), (1, 0, 0, 1), "what is only written is pending");
+    blobs.committed([key(0), key(5)]);
+    assert_eq!(counts(&blobs), (1, 1, 0, 0));
+    assert!(blobs.add(entry(0), true) && blobs.add(entry(5), true), "listed after it was done");
+    assert_eq!(counts(&blobs), (1, 1, 0, 0));
+    assert!(blobs.is_idle());
+}
+
+#[test]
+fn the_newest_listing_says_where_a_blob_is() {
+    let mut blobs = poller();
+    blobs.add(entry(0), true);
+    let moved = BlobEntry { uri: "http://x/moved".into(), expires: Some(server(9)), ..entry(0) };
+    blobs.add(moved.clone(), true);
+    assert_eq!(blobs.nearest_expiry(), Some(server(9)));
+    assert_eq!(blobs.next_fetch(secs(1)).unwrap().entry, moved);
+}
+
+#[test]
+fn live_blobs_go_first_and_the_oldest_of_each_kind() {
+    let mut blobs = poller();
+    for (seconds, live) in [(4, false), (3, false), (9, true), (8, true)] {
+        blobs.add(entry(seconds), live);
+    }
+    let order = std::iter::from_fn(|| blobs.next_fetch(secs(1))).map(|order| order.entry);
+    assert_eq!(order.collect::<Vec<_>>(), [8, 9, 3, 4].map(entry));
+    assert_eq!(blobs.fetching(), 4);
+    // One that failed keeps its class.
+    for seconds in [3, 9] {
+        let fault = &Fault::Transient { retry_after: None };
+        let failure = BlobFailure { key: key(seconds), fault, detail: "", print: None, successes: 0 };
+        blobs.failed(failure, secs(1), server(0), &mut jitter());
+    }
+    assert_eq!(blobs.fetching(), 2);
+    assert_eq!(blobs.next_fetch(secs(9)).unwrap().entry, entry(9));
+    assert_eq!(blobs.next_fetch(secs(9)).unwrap().entry, entry(3));
+}
+
+#[test]
+fn room_is_kept_for_live_blobs() {
+    let mut blobs = poller();
+    for n in 0..3_072 {
+        assert!(blobs.has_room(false) && blobs.add(entry(n), false), "{n}");
+    }
+    assert!(!blobs.has_room(false) && !blobs.add(entry(5_000), false));
+    for n in 0..1_024 {
+        assert!(blobs.has_room(true) && blobs.add(entry(10_000 + n), true), "{n}");
+    }
+    assert!(!blobs.has_room(true) && !blobs.add(entry(20_000), true));
+    assert!(blobs.add(entry(0), false), "what is known needs no room");
+    assert_eq!(counts(&blobs), (4_096, 0, 0, 4_096));
+}
+
+#[test]
+fn a_blob_with_a_gap_takes_no_room() {
+    let mut blobs = fetching(poller(), 0);
+    assert!(blobs.lost(part(0, 1), 7, String::new(), secs(1), server(1), &mut jitter()).is_some());
+    for n in 1..=1_024 {
+        assert!(blobs.has_drained(), "{n}");
+        blobs.add(entry(n), false);
+    }
+    assert!(blobs.has_drained());
+    blobs.add(entry(1_025), false);
+    assert!(!blobs.has_drained());
+    for n in 1_026..=3_072 {
+        assert!(blobs.add(entry(n), false), "{n}");
+    }
+    assert!(!blobs.has_room(false));
+}
+
+#[test]
+fn a_blob_that_failed_is_asked_for_when_its_wait_is_over() {
+    let mut blobs = fetching(poller(), 0);
+    let mut waits = Vec::new();
+    for _ in 0..4 {
+        let fault = &Fault::Transient { retry_after: None };
+        let failure = BlobFailure { key: key(0), fault, detail: "", print: None, successes: 0 };
+        let Verdict::Later(wait) = blobs.failed(failure, secs(100), server(0), &mut jitter()) else { panic!("a gap") };
+        assert_eq!(blobs.wake(), Some(secs(100) + wait));
+        assert!(blobs.next_fetch(secs(100) + wait - ms(1)).is_none());
+        assert_eq!(blobs.next_fetch(secs(100) + wait).unwrap().attempts, 0, "nothing else succeeded meanwhile");
+        waits.push(wait);
+    }
+    for (wait, least) in waits.into_iter().zip([1, 2, 4, 8].map(secs)) {
+        assert!(least <= wait && wait <= least * 5 / 4, "{wait:?}");
+    }
+}
+
+#[test]
+fn a_failure_counts_only_if_something_else_succeeded() {
+    let mut blobs = fetching(one_shot(), 0);
+    let passing = Fault::Transient { retry_after: None };
+    for (successes, attempts) in [(0, 0), (5, 1), (5, 1), (4, 1), (5, 2)] {
+        assert!(matches!(fail(&mut blobs, &passing, successes, server(0)), Verdict::Later(_)));
+        let failure = BlobFailure { key: key(0), fault: &passing, detail: "", print: None, successes };
+        blobs.failed(failure, secs(100), server(0), &mut jitter());
+        assert_eq!(blobs.next_fetch(secs(1_000)).unwrap().attempts, attempts, "{successes}");
+    }
+}
+
+#[test]
+fn throttling_is_no_failure_of_the_blob() {
+    let mut blobs = fetching(one_shot(), 0);
+    for successes in 1..50 {
+        let Verdict::Later(wait) = fail(&mut blobs, &Fault::Throttled { retry_after: None }, successes, server(0)) else {
+            panic!("a gap");
+        };
+        assert!(ms(500) <= wait && wait < ms(700), "{wait:?}");
+    }
+}
+
+#[test]
+fn a_poller_keeps_asking_for_what_can_not_be_read() {
+    let mut blobs = fetching(poller(), 0);
+    for _ in 0..5 {
+        assert!(matches!(fail(&mut blobs, &Fault::BadReply, 0, server(0)), Verdict::Later(_)));
+    }
+    assert_eq!((counts(&blobs), blobs.oldest_pending()), ((1, 0, 0, 1), Some(entry(0).created)));
+    let verdict = fail(&mut blobs, &Fault::BadReply, 0, server(0));
+    assert_eq!(told(verdict), Some((GapReason::Unreadable, PROVISIONAL, 6)));
+    assert_eq!((counts(&blobs), blobs.oldest_pending()), ((1, 0, 1, 0), None), "the gap stands for it");
+    assert_eq!(fail(&mut blobs, &Fault::BadReply, 0, server(0)), Verdict::Gap(None), "told once");
+    let verdict = fail(&mut blobs, &Fault::NotFound, 0, server(0));
+    assert_eq!(told(verdict), Some((GapReason::NotFound, PROVISIONAL, 8)), "another reason is news");
+    let verdict = fail(&mut blobs, &Fault::Throttled { retry_after: None }, 0, server(0));
+    assert!(matches!(verdict, Verdict::Later(_)), "and throttling is none");
+    assert!(blobs.is_idle());
+    let closed = blobs.finished(key(0), server(70)).expect("the gap closes");
+    assert_eq!((closed.closed, closed.provisional, closed.found), (Some(server(70)), false, server(70)));
+    assert_eq!(counts(&blobs), (1, 0, 0, 1));
+    assert!(!blobs.is_idle(), "it is still to be committed");
+    blobs.committed([key(0)]);
+    assert_eq!((counts(&blobs), blobs.is_idle()), ((1, 1, 0, 0), true));
+}
+
+#[test]
+fn a_blob_that_nobody_knows_is_gone_for_good_once_it_must_have_expired() {
+    let week = 7 * 86_400;
+    let outcome = |expires: Option<Time>, at: Time| {
+        let mut blobs = poller();
+        blobs.add(BlobEntry { expires, ..entry(0) }, true);
+        blobs.next_fetch(secs(100));
+        for _ in 0..5 {
+            assert!(matches!(fail(&mut blobs, &Fault::NotFound, 0, at), Verdict::Later(_)));
+        }
+        let gap = told(fail(&mut blobs, &Fault::NotFound, 0, at));
+        (gap.map(|(reason, provisional, _)| (reason, provisional)), blobs.wake().is_none() && blobs.fetching() == 0)
+    };
+    let (gone, not_yet) = ((Some((GapReason::NotFound, FINAL)), true), (Some((GapReason::NotFound, PROVISIONAL)), false));
+    assert_eq!(outcome(Some(server(500)), server(499)), not_yet);
+    assert_eq!(outcome(Some(server(500)), server(500)), gone);
+    assert_eq!(outcome(None, server(week) - ms(1)), not_yet);
+    assert_eq!(outcome(None, server(week)), gone);
+}
+
+#[test]
+fn one_shot_gives_up_after_its_attempts() {
+    for (fault, attempts, reason) in [(Fault::BadReply, 10, GapReason::Unreadable), (Fault::NotFound, 5, GapReason::NotFound)] {
+        let mut blobs = fetching(one_shot(), 0);
+        for _ in 1..attempts {
+            assert!(matches!(fail(&mut blobs, &fault, 0, server(0)), Verdict::Later(_)));
+        }
+        assert_eq!(told(fail(&mut blobs, &fault, 0, server(0))), Some((reason, FINAL, attempts)));
+        assert_eq!((counts(&blobs), blobs.oldest_pending()), ((1, 0, 1, 0), None));
+        assert!(blobs.is_idle() && blobs.fetching() == 0 && blobs.wake().is_none());
+        assert!(blobs.add(entry(0), true) && blobs.is_idle(), "it is not taken up again");
+        assert_eq!(fail(&mut blobs, &fault, 0, server(0)), Verdict::Unknown);
+    }
+}
+
+#[test]
+fn what_has_expired_or_is_too_large_is_given_up_at_once() {
+    for (fault, reason) in [(Fault::Expired, GapReason::Expired), (Fault::TooLarge, GapReason::TooLarge)] {
+        let mut blobs = fetching(poller(), 0);
+        let gap = told(fail(&mut blobs, &fault, 0, server(0)));
+        assert_eq!(gap.map(|(reason, provisional, _)| (reason, provisional)), Some((reason, FINAL)));
+        assert_eq!(counts(&blobs), (1, 0, 1, 0));
+        assert!(blobs.is_idle());
+        // One that had a provisional gap before counts once.
+        let mut blobs = fetching(poller(), 0);
+        blobs.lost(part(0, 1), 7, String::new(), secs(100), server(1), &mut jitter());
+        blobs.next_fetch(secs(200));
+        assert_eq!(told(fail(&mut blobs, &fault, 0, server(0))).map(|(reason, ..)| reason), Some(reason));
+        assert_eq!(counts(&blobs), (1, 0, 1, 0));
+        assert!(blobs.is_idle());
+    }
+}
+
+#[test]
+fn a_doubtful_reply_is_offered_for_confirmation_from_the_third_attempt_on() {
+    let mut blobs = fetching(poller(), 0);
+    let mut offered = Vec::new();
+    for print in [Some(7), None, None, Some(8)] {
+        let failure = BlobFailure { key: key(0), fault: &Fault::BadReply, detail: "", print, successes: 0 };
+        blobs.failed(failure, secs(100), server(0), &mut jitter());
+        let order = blobs.next_fetch(blobs.wake().unwrap()).unwrap();
+        offered.push((order.attempts, order.confirm));
+        assert_eq!(order.accepted, None);
+    }
+    assert_eq!(offered, [(1, None), (2, None), (3, Some(7)), (4, Some(8))]);
+}
+
+#[test]
+fn a_broken_blob_is_a_gap_and_asked_for_with_what_is_known_of_it() {
+    let mut blobs = fetching(poller(), 0);
+    for (round, wait) in [(1, 1), (2, 2), (3, 4)] {
+        let gap = blobs.lost(part(0, 5), 7, "made up".into(), secs(100), server(3), &mut jitter()).unwrap();
+        assert_eq!(
+            (gap.reason, gap.provisional, gap.found, &gap.detail[..]),
+            (GapReason::Unreadable, true, server(3), "made up")
+        );
+        assert_eq!(gap.blob.unwrap().attempts, round);
+        assert_eq!(counts(&blobs), (1, 0, 1, 0));
+        assert_eq!((blobs.fetching(), blobs.oldest_pending(), blobs.is_idle()), (0, None, true));
+        let due = blobs.wake().unwrap();
+        assert!(secs(100 + wait) <= due && due <= secs(100 + wait) + secs(wait) / 4, "{due:?}");
+        let order = blobs.next_fetch(due).unwrap();
+        assert_eq!((order.part, order.accepted, order.attempts), (Some(part(0, 5)), Some(7), round));
+        assert_eq!(order.confirm, (round >= 3).then_some(7));
+    }
+    let mut blobs = fetching(one_shot(), 0);
+    let gap = blobs.lost(part(0, 5), 7, String::new(), secs(100), server(3), &mut jitter()).unwrap();
+    assert!(!gap.provisional && blobs.wake().is_none() && blobs.is_idle());
+    assert_eq!(counts(&blobs), (1, 0, 1, 0));
+}
+
+#[test]
+fn parts_go_with_the_blob_until_they_are_refused() {
+    let mut blobs = fetching(poller(), 0);
+    blobs.part(part(0, 3));
+    let again = |blobs: &mut Blobs| {
+        fail(blobs, &Fault::Throttled { retry_after: None }, 0, server(0));
+        let failure =
+            BlobFailure { key: key(0), fault: &Fault::Throttled { retry_after: None }, detail: "", print: None, successes: 0 };
+        blobs.failed(failure, secs(100), server(0), &mut jitter());
+        blobs.next_fetch(secs(200)).unwrap().part
+    };
+    assert_eq!(again(&mut blobs), Some(part(0, 3)));
+    blobs.forget_part(key(0));
+    assert_eq!(again(&mut blobs), None);
+}
+
+#[test]
+fn parts_of_an_earlier_run_wait_for_their_blobs_and_are_forgotten_with_their_age() {
+    let mut blobs = poller();
+    blobs.restore(Vec::new(), vec![part(10, 3), part(20, 4), part(30, 5)], secs(0), &mut jitter());
+    blobs.forget_before(server(20));
+    for seconds in [10, 20, 30] {
+        blobs.add(entry(seconds), true);
+    }
+    let parts = std::iter::from_fn(|| blobs.next_fetch(secs(1))).map(|order| order.part.map(|part| part.elements));
+    assert_eq!(parts.collect::<Vec<_>>(), [None, Some(4), Some(5)]);
+}
+
+#[test]
+fn done_blobs_are_forgotten_with_their_age() {
+    let mut blobs = poller();
+    blobs.committed([key(0), key(9_000)]);
+    blobs.forget_before(server(6_000));
+    blobs.add(entry(0), true);
+    blobs.add(entry(9_000), true);
+    assert_eq!(counts(&blobs).0, 1);
+}
+
+#[test]
+fn a_poller_takes_up_the_gaps_of_an_earlier_run() {
+    let mut done = DoneSet::default();
+    done.insert(key(40));
+    let mut blobs = Blobs::new(Persistence::poller(), done);
+    let closed = Gap { closed: Some(BASE), ..gap(20, false, 1) };
+    let stretch = crate::feed::cases::stretch();
+    let gaps =
+        vec![gap(10, PROVISIONAL, 7), gap(10, PROVISIONAL, 7), closed, gap(30, FINAL, 1), gap(40, PROVISIONAL, 1), stretch];
+    blobs.restore(gaps, vec![part(10, 3)], secs(100), &mut jitter());
+    assert_eq!(counts(&blobs), (1, 0, 1, 0));
+    assert!(blobs.is_idle() && blobs.oldest_pending().is_none());
+    let due = blobs.wake().unwrap();
+    assert!(secs(101) <= due && due < secs(102), "{due:?}");
+    assert!(blobs.next_fetch(due - ms(1)).is_none());
+    let order = blobs.next_fetch(due).unwrap();
+    assert_eq!((order.entry, order.attempts, order.part), (entry(10), 7, Some(part(10, 3))));
+    blobs.add(entry(30), true);
+    assert!(blobs.next_fetch(due).is_none(), "a final gap is final");
+    blobs.add(entry(20), true);
+    assert_eq!(blobs.next_fetch(due).unwrap().entry, entry(20), "a closed gap says nothing");
+    assert!(blobs.finished(key(10), server(200)).is_some(), "its gap closes");
+    blobs.committed([key(10)]);
+    assert_eq!(counts(&blobs), (2, 1, 0, 1));
+}
+
+#[test]
+fn only_runs_that_go_on_take_up_gaps() {
+    let restored = |persistence| {
+        let mut blobs = Blobs::new(persistence, DoneSet::default());
+        blobs.restore(vec![gap(10, PROVISIONAL, 7)], Vec::new(), secs(0), &mut jitter());
+        blobs.add(entry(10), true);
+        counts(&blobs).0
+    };
+    assert_eq!(restored(Persistence::once()), 1);
+    assert_eq!(restored(Persistence::one_shot()), 0);
+}
+
+#[test]
+fn gaps_that_are_asked_for_are_limited_and_none_is_lost() {
+    let mut blobs = poller();
+    for n in 0..4_100 {
+        blobs.add(entry(n), true);
+        blobs.next_fetch(secs(1));
+        let gap = blobs.lost(part(n, 1), 7, String::new(), secs(1), server(1), &mut jitter());
+        assert!(gap.is_some_and(|gap| gap.provisional));
+        assert!(blobs.is_idle() && blobs.has_room(false) && blobs.fetching() == 0, "{n}");
+    }
+    assert_eq!(counts(&blobs), (4_100, 0, 4_100, 0));
+    let asked = std::iter::from_fn(|| blobs.next_fetch(secs(100))).count();
+    assert_eq!(asked, 4_096);
+    let mut blobs = poller();
+    blobs.restore((0..4_100).map(|n| gap(n, PROVISIONAL, 1)).collect(), Vec::new(), secs(0), &mut jitter());
+    assert_eq!(counts(&blobs), (4_096, 0, 4_096, 0));
+}
+
+#[test]
+fn the_nearest_expiry_is_that_of_a_pending_blob() {
+    let mut blobs = poller();
+    assert_eq!((blobs.nearest_expiry(), blobs.oldest_pending()), (None, None));
+    for (seconds, expires) in [(1, 700), (2, 600), (3, 800)] {
+        blobs.add(BlobEntry { expires: Some(server(expires)), ..entry(seconds) }, true);
+    }
+    assert_eq!((blobs.nearest_expiry(), blobs.oldest_pending()), (Some(server(600)), Some(server(1))));
+}
