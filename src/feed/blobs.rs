@@ -319,8 +319,8 @@ impl Blobs {
             blob.attempts += u32::from(whole_reply || failure.successes > blob.seen);
             blob.seen = failure.successes;
         }
-        let dropped = (mutant::on(Mutant::P8) && blob.failures >= 3)
-            || (mutant::on(Mutant::P14) && *failure.fault == Fault::NotFound);
+        let dropped =
+            (mutant::on(Mutant::P8) && blob.failures >= 3) || (mutant::on(Mutant::P14) && *failure.fault == Fault::NotFound);
         if dropped {
             self.bury(key);
             return Verdict::Unknown;

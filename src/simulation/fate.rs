@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::domain::{Time, TenantId};
+use crate::domain::{TenantId, Time};
 use crate::simulator::dice::Dice;
 
 /// When the simulated world begins.
@@ -164,9 +164,9 @@ fn weather(dice: &mut Dice, poll_interval: Duration, calm: Duration, long_absenc
         let next_fine = DAY * day + hour;
         while at < next_fine {
             let (weather, longest) = match dice.below(10) {
-                0..=5 => (Weather::Down, HOUR * 16),
+                0..=5 => (Weather::Down, HOUR * 20),
                 6 => (Weather::Cut, HOUR / 4),
-                _ => (rough, HOUR),
+                _ => (rough, HOUR / 2),
             };
             let length = span(dice, Duration::from_secs(60), longest);
             at = (at + length).min(next_fine);

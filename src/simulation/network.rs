@@ -138,7 +138,8 @@ impl World {
             return (latency, None);
         }
         self.hit(Hit::Unreached, phase);
-        let kinds = [WireErrorKind::Dns, WireErrorKind::Connect, WireErrorKind::Tls, WireErrorKind::Reset, WireErrorKind::Timeout];
+        let kinds =
+            [WireErrorKind::Dns, WireErrorKind::Connect, WireErrorKind::Tls, WireErrorKind::Reset, WireErrorKind::Timeout];
         let kind = self.dice.pick(&kinds);
         (if kind == WireErrorKind::Timeout { PATIENCE } else { latency }, Some(kind))
     }
@@ -174,7 +175,15 @@ impl World {
         if self.fate.long_links {
             lengthen(&mut response);
         }
-        self.note(|| format!("{} {} -> {} {:?}", request.url.path(), request.url.query().unwrap_or_default(), response.status, response.delivery));
+        self.note(|| {
+            format!(
+                "{} {} -> {} {:?}",
+                request.url.path(),
+                request.url.query().unwrap_or_default(),
+                response.status,
+                response.delivery
+            )
+        });
         let mut wait = Duration::ZERO;
         if let Delivery::Slow { .. } = response.delivery {
             wait = Duration::from_secs(self.dice.between(1, 50));
@@ -258,7 +267,14 @@ impl World {
             ),
             5..=6 => (Hit::Refusal, Fault::InvalidClient),
             7 => {
-                let mut kinds = vec![Content::Html, Content::ErrorObject, Content::Empty, Content::Object, Content::Garbage, Content::Truncated];
+                let mut kinds = vec![
+                    Content::Html,
+                    Content::ErrorObject,
+                    Content::Empty,
+                    Content::Object,
+                    Content::Garbage,
+                    Content::Truncated,
+                ];
                 if phase == Phase::Blob {
                     kinds.extend([Content::EmptyArray, Content::Numbers]);
                 }

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
 
-use super::fate::{BEGIN, BlobFate, DAY, HOUR, Fate, IN_TIME, Kind, RETENTION};
+use super::fate::{BEGIN, BlobFate, DAY, Fate, HOUR, IN_TIME, Kind, RETENTION};
 use crate::decode::MAX_ELEMENT;
 use crate::domain::{BlobKey, Claim, ContentId, Gap, GapId, GapReason, Time};
-use crate::sink::DeadLetter;
 use crate::simulator::content::NewBlob;
 use crate::simulator::dice::Dice;
+use crate::sink::DeadLetter;
 
 /// How far back the service can be asked, less the product's own margin.
 const REACH: std::time::Duration = std::time::Duration::from_secs((167 * 60 + 55) * 60);
@@ -314,11 +314,22 @@ impl Oracle {
     }
 
     /// The blobs that the promise covers and that are not out.
-    pub(super) fn owed(&self, now: Time, settled: Time, terms_kept: bool, late_too: bool, hidden: impl Fn(&ContentId) -> bool) -> Vec<String> {
+    pub(super) fn owed(
+        &self,
+        now: Time,
+        settled: Time,
+        terms_kept: bool,
+        late_too: bool,
+        hidden: impl Fn(&ContentId) -> bool,
+    ) -> Vec<String> {
         let mut owed = Vec::new();
         for blob in &self.blobs {
             let fate = &blob.fate;
-            if fate.listed_at > settled || (!late_too && fate.listed_at > fate.created) || self.whole(blob).is_ok() || hidden(&blob.id) {
+            if fate.listed_at > settled
+                || (!late_too && fate.listed_at > fate.created)
+                || self.whole(blob).is_ok()
+                || hidden(&blob.id)
+            {
                 continue;
             }
             let in_time = fate.listed_at + IN_TIME <= fate.expires;
@@ -334,7 +345,13 @@ impl Oracle {
             let silent = !told && !self.damaged && fate.listed_at <= fate.created && reachable;
             if covered || silent {
                 let why = self.whole(blob).err().unwrap_or_default();
-                owed.push(format!("{} of {}, listed at {}: {why}{}", blob.id, fate.created, fate.listed_at, if told { ", in a gap" } else { "" }));
+                owed.push(format!(
+                    "{} of {}, listed at {}: {why}{}",
+                    blob.id,
+                    fate.created,
+                    fate.listed_at,
+                    if told { ", in a gap" } else { "" }
+                ));
             }
         }
         owed
@@ -342,10 +359,12 @@ impl Oracle {
 
     /// Gaps of blobs that arrived after all must be closed, and no gap may name what was never missing.
     pub(super) fn false_gaps(&self) -> Vec<String> {
-        let open = self.gaps.values().filter(|gap| gap.is_open() && gap.blob.is_some() && gap.reason != GapReason::DeadLetterFull);
+        let open =
+            self.gaps.values().filter(|gap| gap.is_open() && gap.blob.is_some() && gap.reason != GapReason::DeadLetterFull);
         open.filter_map(|gap| {
             let blob = &self.blobs[*self.by_key.get(&gap.blob.as_ref()?.entry.key())?];
-            (self.whole(blob).is_ok() && !blob.records.is_empty() && !self.damaged).then(|| format!("{} stands for {}, which is out", gap.reason, blob.id))
+            (self.whole(blob).is_ok() && !blob.records.is_empty() && !self.damaged)
+                .then(|| format!("{} stands for {}, which is out", gap.reason, blob.id))
         })
         .collect()
     }

@@ -192,7 +192,10 @@ impl Table {
     /// The pairs that can meet and did not.
     pub(super) fn empty(&self) -> Vec<String> {
         let pairs = Hit::ALL.iter().flat_map(|hit| hit.phases().iter().map(move |phase| (*hit, *phase)));
-        pairs.filter(|(hit, phase)| self.0[*hit as usize][*phase as usize] == 0).map(|(h, p)| format!("{} at {}", h.name(), p.name())).collect()
+        pairs
+            .filter(|(hit, phase)| self.0[*hit as usize][*phase as usize] == 0)
+            .map(|(h, p)| format!("{} at {}", h.name(), p.name()))
+            .collect()
     }
 
     /// For people.

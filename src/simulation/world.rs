@@ -268,7 +268,10 @@ impl World {
         }
         self.repair_at = None;
         let Some(token) = self.service.issue_token(now) else { return };
-        let path = format!("/api/v1.0/{}/activity/feed/subscriptions/start?contentType=Audit.General&PublisherIdentifier={}", self.fate.tenant, self.fate.tenant);
+        let path = format!(
+            "/api/v1.0/{}/activity/feed/subscriptions/start?contentType=Audit.General&PublisherIdentifier={}",
+            self.fate.tenant, self.fate.tenant
+        );
         let reply = self.service.handle(&Request::post(&path).bearer(&token), now);
         self.note(|| format!("the administrator enables the subscription: {}", reply.status));
     }

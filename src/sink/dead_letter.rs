@@ -244,8 +244,7 @@ mod tests {
         let length = lines(&feed(), &[letter(0, b"one")]).len() as u64;
         for (limit, kept) in [(2 * length, Kept::All), (2 * length - 1, Kept::Full)] {
             let dir = tempfile::tempdir().unwrap();
-            let letters = DeadLetters::new(dir.path(), limit);
-            assert_eq!(letters.limit(), limit);
+            let mut letters = DeadLetters::new(dir.path(), limit);
             assert_eq!(letters.keep(&feed(), &[letter(0, b"one")]).unwrap(), Kept::All);
             assert_eq!(letters.keep(&feed(), &[letter(0, b"one")]).unwrap(), kept);
         }

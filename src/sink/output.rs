@@ -396,8 +396,8 @@ mod tests {
         assert!(matches!(failure("test", true, &error()), SinkError::Closed { .. }));
         assert!(matches!(failure("test", false, &error()), SinkError::Io { .. }));
         let device = OpenOptions::new().write(true).open("/dev/null").unwrap();
-        assert!(matches!(examine(&device).unwrap(), Kind::Stream { terminal: true }));
+        assert!(matches!(examine(&device).unwrap(), Kind::Stream { of: FileType::CharacterDevice }));
         let (_reader, writer) = std::io::pipe().unwrap();
-        assert!(matches!(examine(&File::from(OwnedFd::from(writer))).unwrap(), Kind::Stream { terminal: false }));
+        assert!(matches!(examine(&File::from(OwnedFd::from(writer))).unwrap(), Kind::Pipe { drains: false }));
     }
 }

@@ -9,6 +9,7 @@ use crate::domain::Part;
 fn start<'a>(feed: &'a FeedId, floor: i64, filter: &'a str, gaps: &'a [Gap]) -> Restart<'a> {
     Restart {
         feed,
+        state: 7,
         generation: 40,
         floor: Time(floor),
         begin: Time(START - WEEK - HOUR),
