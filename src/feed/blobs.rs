@@ -218,6 +218,21 @@ impl Blobs {
 
     /// The next blob to fetch: live before backlog, and within each the oldest first, because it expires first.
     pub fn next_fetch(&mut self, now: Duration) -> Option<FetchOrder> {
+        self.end_delays(now);
+        let first = *self.ready.first()?;
+        self.fetch(first, now)
+    }
+
+    /// The next blob to fetch while nothing succeeds and few requests are sent: one that has not failed yet, if there is one.
+    /// Otherwise a few blobs that can't be had would use up these requests, and the others would never get one.
+    pub fn next_probe(&mut self, now: Duration) -> Option<FetchOrder> {
+        self.end_delays(now);
+        let fresh = self.ready.iter().find(|(_, key)| self.all.get(key).is_some_and(|blob| blob.failures == 0));
+        let next = *fresh.or_else(|| self.ready.first())?;
+        self.fetch(next, now)
+    }
+
+    fn end_delays(&mut self, now: Duration) {
         while let Some(&(at, key)) = self.delayed.first() {
             if at > now {
                 break;
@@ -227,7 +242,9 @@ impl Blobs {
                 self.ready.insert((!blob.live, key));
             }
         }
-        let &(class, key) = self.ready.first()?;
+    }
+
+    fn fetch(&mut self, (class, key): (bool, BlobKey), now: Duration) -> Option<FetchOrder> {
         self.ready.remove(&(class, key));
         let blob = self.all.get_mut(&key)?;
         blob.sent = Some(now);

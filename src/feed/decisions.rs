@@ -122,7 +122,8 @@ impl Feed {
             return self.ask(mono, Action::List { id, window });
         }
         if self.may_fetch()
-            && let Some(order) = self.blobs.next_fetch(mono)
+            && let Some(order) =
+                if self.health.is_in_trouble() { self.blobs.next_probe(mono) } else { self.blobs.next_fetch(mono) }
         {
             let stale = order.entry.expires.is_some_and(|expires| expires <= now.wall);
             if mutant::on(Mutant::P6) || (stale && mutant::on(Mutant::P16)) {

@@ -164,8 +164,8 @@ fn weather(dice: &mut Dice, poll_interval: Duration, calm: Duration, long_absenc
         let next_fine = DAY * day + hour;
         while at < next_fine {
             let (weather, longest) = match dice.below(10) {
-                0..=5 => (Weather::Down, HOUR * 20),
-                6 => (Weather::Cut, HOUR / 4),
+                0..=6 => (Weather::Down, HOUR * 16),
+                7 => (Weather::Cut, HOUR / 4),
                 _ => (rough, HOUR / 2),
             };
             let length = span(dice, Duration::from_secs(60), longest);

@@ -78,10 +78,22 @@ impl Request {
 
     /// The decoded value of a query parameter; names compare without case, an empty value counts as absent.
     pub fn query_value(&self, name: &str) -> Option<String> {
-        url::form_urlencoded::parse(self.query.as_bytes())
-            .find(|(n, _)| n.eq_ignore_ascii_case(name))
-            .map(|(_, v)| v.into_owned())
-            .filter(|v| !v.is_empty())
+        let escaped = |text: &str| text.bytes().any(|b| matches!(b, b'%' | b'+'));
+        // Pair by pair: most names and values are no escapes, and need no decoding.
+        let value = self.query.split('&').find_map(|pair| {
+            let (n, v) = pair.split_once('=').unwrap_or((pair, ""));
+            if !escaped(n) {
+                return n.eq_ignore_ascii_case(name).then_some(v);
+            }
+            let (n, _) = url::form_urlencoded::parse(n.as_bytes()).next()?;
+            n.eq_ignore_ascii_case(name).then_some(v)
+        })?;
+        if !escaped(value) {
+            return (!value.is_empty()).then(|| value.to_owned());
+        }
+        let pair = format!("={value}");
+        let (_, value) = url::form_urlencoded::parse(pair.as_bytes()).next()?;
+        (!value.is_empty()).then(|| value.into_owned())
     }
 
     /// The token of an `Authorization: Bearer` header.
