@@ -389,7 +389,8 @@ impl Blobs {
         blob.failures += 1;
         blob.attempts += 1;
         blob.part = Some(part);
-        (blob.suspect, blob.suspected) = (Some(print), CONFIRM_AFTER);
+        blob.suspected = if blob.suspect == Some(print) { blob.suspected + 1 } else { 1 };
+        blob.suspect = Some(print);
         blob.accepted = Some(print);
         let gap = blob.gap_now(part.key, GapReason::Unreadable, provisional, server, detail);
         if provisional {

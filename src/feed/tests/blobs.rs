@@ -252,35 +252,70 @@ fn one_shot_gives_up_after_its_attempts() {
 }
 
 #[test]
-fn what_has_expired_or_is_too_large_is_given_up_at_once() {
-    for (fault, reason) in [(Fault::Expired, GapReason::Expired), (Fault::TooLarge, GapReason::TooLarge)] {
-        let mut blobs = fetching(poller(), 0);
-        let gap = told(fail(&mut blobs, &fault, 0, server(0)));
-        assert_eq!(gap.map(|(reason, provisional, _)| (reason, provisional)), Some((reason, FINAL)));
-        assert_eq!(counts(&blobs), (1, 0, 1, 0));
-        assert!(blobs.is_idle());
-        // One that had a provisional gap before counts once.
-        let mut blobs = fetching(poller(), 0);
-        blobs.lost(part(0, 1), 7, String::new(), secs(100), server(1), &mut jitter());
-        blobs.next_fetch(secs(200));
-        assert_eq!(told(fail(&mut blobs, &fault, 0, server(0))).map(|(reason, ..)| reason), Some(reason));
-        assert_eq!(counts(&blobs), (1, 0, 1, 0));
-        assert!(blobs.is_idle());
+fn what_has_expired_is_given_up_at_once_and_what_should_not_have_is_asked_for_again() {
+    let expires = 7 * 24 * 3_600;
+    let late = server(expires - 3_600);
+    let mut blobs = fetching(poller(), 0);
+    let gap = told(fail(&mut blobs, &Fault::Expired, 0, late));
+    assert_eq!(gap.map(|(reason, provisional, _)| (reason, provisional)), Some((GapReason::Expired, FINAL)));
+    assert_eq!(counts(&blobs), (1, 0, 1, 0));
+    assert!(blobs.is_idle());
+    // One that had a provisional gap before counts once.
+    let mut blobs = fetching(poller(), 0);
+    blobs.lost(part(0, 1), 7, String::new(), secs(100), server(1), &mut jitter());
+    blobs.next_fetch(secs(200));
+    assert_eq!(told(fail(&mut blobs, &Fault::Expired, 0, late)).map(|(reason, ..)| reason), Some(GapReason::Expired));
+    assert_eq!(counts(&blobs), (1, 0, 1, 0));
+    assert!(blobs.is_idle());
+
+    let mut blobs = fetching(poller(), 0);
+    for _ in 1..6 {
+        assert!(matches!(fail(&mut blobs, &Fault::Expired, 0, server(expires - 3_601)), Verdict::Later(_)));
     }
+    let gap = told(fail(&mut blobs, &Fault::Expired, 0, server(0)));
+    assert_eq!(gap, Some((GapReason::Expired, !FINAL, 6)));
 }
 
 #[test]
-fn a_doubtful_reply_is_offered_for_confirmation_from_the_third_attempt_on() {
+fn what_is_too_large_three_times_is_a_gap() {
+    let mut blobs = fetching(poller(), 0);
+    for _ in 1..3 {
+        assert!(matches!(fail(&mut blobs, &Fault::TooLarge, 0, server(0)), Verdict::Later(_)));
+    }
+    assert_eq!(told(fail(&mut blobs, &Fault::TooLarge, 0, server(0))), Some((GapReason::TooLarge, !FINAL, 3)));
+}
+
+#[test]
+fn a_doubtful_reply_is_offered_for_confirmation_after_three_that_were_the_same() {
     let mut blobs = fetching(poller(), 0);
     let mut offered = Vec::new();
-    for print in [Some(7), None, None, Some(8)] {
+    for print in [Some(7), None, Some(7), Some(7), Some(8)] {
         let failure = BlobFailure { key: key(0), fault: &Fault::BadReply, detail: "", print, successes: 0 };
         blobs.failed(failure, secs(100), server(0), &mut jitter());
         let order = blobs.next_fetch(blobs.wake().unwrap()).unwrap();
         offered.push((order.attempts, order.confirm));
         assert_eq!(order.accepted, None);
     }
-    assert_eq!(offered, [(1, None), (2, None), (3, Some(7)), (4, Some(8))]);
+    assert_eq!(offered, [(1, None), (2, None), (3, None), (4, Some(7)), (5, None)]);
+}
+
+/// Four blobs that always failed used up the few requests of a feed in trouble, and none of the others was ever asked for.
+#[test]
+fn in_trouble_a_blob_that_never_failed_comes_first() {
+    let mut blobs = poller();
+    blobs.add(entry(0), false);
+    blobs.next_fetch(secs(100)).unwrap();
+    fail_at(&mut blobs, secs(100));
+    blobs.add(entry(1), false);
+    assert_eq!(blobs.next_probe(secs(200)).unwrap().entry, entry(1));
+    assert_eq!(blobs.next_probe(secs(200)).unwrap().entry, entry(0), "there is no other");
+    assert!(blobs.next_probe(secs(200)).is_none());
+}
+
+fn fail_at(blobs: &mut Blobs, now: Duration) {
+    let fault = Fault::Transient { retry_after: None };
+    let failure = BlobFailure { key: key(0), fault: &fault, detail: "", print: None, successes: 0 };
+    assert!(matches!(blobs.failed(failure, now, server(0), &mut jitter()), Verdict::Later(_)));
 }
 
 #[test]

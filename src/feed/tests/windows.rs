@@ -145,25 +145,30 @@ fn what_is_older_than_the_edge_is_lost() {
     assert_eq!(lister(edge(SAFE_EDGE) + secs(60 * HOUR)), Some((BASE, server(50 * HOUR))), "no more than there is");
 }
 
-/// A window that the service refuses is taken to be too old at the safe edge already.
+/// A window at the far edge that the service refuses: its rules go by another clock than its `Date`, so the edge lies later.
 #[test]
-fn a_refused_window_is_lost_at_the_safe_edge() {
-    for (refused, age, lost) in
-        [(0, SAFE_EDGE + secs(1), false), (1, SAFE_EDGE, false), (1, SAFE_EDGE + secs(1), true), (2, SAFE_EDGE + secs(1), true)]
-    {
-        let mut lister = range(3);
-        for n in 0..refused {
-            let (id, ..) = next(&mut lister, secs(100 * n), LATER);
-            lister.broken(id, Broken::Window, secs(100 * n), &mut jitter());
-        }
-        let found = lister.lost(BASE + age);
-        assert_eq!(found, lost.then_some((BASE, BASE + secs(1))), "{refused} {age:?}");
-        if lost {
-            lister.give_up(BASE, BASE + secs(1));
-            assert_eq!(lister.frontier(), Some(server(1)));
-            assert_eq!(lister.lost(BASE + SAFE_EDGE + secs(10)), None, "the refusals are accounted for");
-        }
+fn each_refusal_at_the_edge_moves_it() {
+    let mut lister = range(3);
+    for edge in [HARD_EDGE, SAFE_EDGE, SAFE_EDGE - secs(5 * MINUTE), SAFE_EDGE - secs(10 * MINUTE)] {
+        let at = BASE + edge;
+        assert_eq!(lister.lost(at), None);
+        let gone = (at + secs(1) - SAFE_EDGE.min(edge)).floor_second();
+        assert_eq!(lister.lost(at + secs(1)), Some((BASE, gone)));
+        let (id, window) = lister.next(secs(1_000), at - secs(10), true).unwrap();
+        assert_eq!(window.from(), BASE - secs(10), "as much overlap as there is");
+        lister.broken(id, Broken::Window, Duration::ZERO, &mut jitter());
     }
+}
+
+/// One that is refused elsewhere says nothing about the edge.
+#[test]
+fn a_refusal_within_retention_loses_nothing() {
+    let mut lister = range(3);
+    let (id, ..) = next(&mut lister, secs(1), LATER);
+    lister.broken(id, Broken::Window, secs(1), &mut jitter());
+    assert_eq!(lister.lost(BASE + HARD_EDGE), None);
+    lister.give_up(BASE, BASE + secs(1));
+    assert_eq!(lister.frontier(), Some(server(1)));
 }
 
 #[test]
