@@ -42,3 +42,7 @@ pub mod runner;
 pub mod simulator;
 
 pub mod cli;
+
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;

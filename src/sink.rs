@@ -36,6 +36,8 @@
 
 mod dead_letter;
 mod delivery;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod hangup;
 mod memory;
 mod output;

@@ -104,7 +104,15 @@ pub(super) fn read(state_dir: &Path) -> Result<Found, StoreError> {
     check(&bytes)
 }
 
-fn check(bytes: &[u8]) -> Result<Found, StoreError> {
+/// What the file says of these feeds.
+pub(super) fn document(feeds: &BTreeMap<FeedId, Entry>) -> serde_json::Result<Vec<u8>> {
+    let body = Body { feeds: feeds.values().cloned().collect() };
+    let body = RawValue::from_string(serde_json::to_string_pretty(&body)?)?;
+    serde_json::to_vec(&Document { version: VERSION, checksum: checksum(VERSION, body.get()), body })
+}
+
+/// What a file with these bytes says.
+pub(super) fn check(bytes: &[u8]) -> Result<Found, StoreError> {
     let damaged = |why: &str| Ok(Found::Damaged(why.to_owned()));
     let document: Document = match serde_json::from_slice(bytes) {
         Ok(document) => document,
@@ -165,10 +173,7 @@ impl Keeper {
     }
 
     fn write(&self) -> std::io::Result<()> {
-        let body = Body { feeds: self.feeds.values().cloned().collect() };
-        let body = RawValue::from_string(serde_json::to_string_pretty(&body)?)?;
-        let document = Document { version: VERSION, checksum: checksum(VERSION, body.get()), body };
-        let bytes = serde_json::to_vec(&document)?;
+        let bytes = document(&self.feeds)?;
         let new = self.state_dir.join(format!("{NAME}.new"));
         match fs::remove_file(&new) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
