@@ -20,12 +20,14 @@
 pub mod domain;
 
 pub mod config;
+#[cfg(not(fuzzing))]
 pub mod telemetry;
 
 pub mod api;
 pub mod auth;
 pub mod wire;
 
+#[cfg(not(fuzzing))]
 pub mod feed;
 
 pub mod decode;
@@ -35,12 +37,17 @@ pub mod format;
 pub mod sink;
 pub mod store;
 
+#[cfg(not(fuzzing))]
 pub mod backfill;
+#[cfg(not(fuzzing))]
 pub mod poll;
+#[cfg(not(fuzzing))]
 pub mod runner;
 
+#[cfg(not(fuzzing))]
 pub mod simulator;
 
+#[cfg(not(fuzzing))]
 pub mod cli;
 
 #[cfg(any(test, fuzzing))]
