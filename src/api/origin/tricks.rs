@@ -118,7 +118,7 @@ pub(super) const TRICKS: &[(&str, Fate)] = &[
     // Letters that look alike, and letters that are mapped.
     ("https://mаnage.office.com{f}/a", Host("xn--mnage-4ve.office.com")),
     ("https://manage.officе.com{f}/a", Host("manage.xn--offic-3we.com")),
-    ("https://manage.оffice.com{f}/a", Host("manage.xn--ffice-jye.com")),
+    ("https://manage.оffice.com{f}/a", Host("manage.xn--ffice-iye.com")),
     ("https://xn--mnage-4ve.office.com{f}/a", Host("xn--mnage-4ve.office.com")),
     ("https://mánage.office.com{f}/a", Host("xn--mnage-xqa.office.com")),
     ("https://manage.oﬃce.com{f}/a", Sent("{h}{f}/a")),
