@@ -5,6 +5,8 @@
 //! than the request. When to ask, how often, and what to do about a fault is decided elsewhere. Listings and blobs are
 //! handed on as streams; nothing of them is held here.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod listing;
 mod origin;
 mod subscription;

@@ -6,6 +6,8 @@
 //! finds it taken out of the message.
 
 mod claims;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod lifetime;
 mod reply;
 mod verdict;

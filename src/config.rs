@@ -24,6 +24,8 @@ pub mod defaults;
 mod duration;
 mod environment;
 mod file;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod keys;
 mod layer;
 mod log;

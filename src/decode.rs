@@ -64,7 +64,9 @@ mod members;
 mod scan;
 mod skip;
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
+#[cfg(any(test, fuzzing))]
 mod reference;
 #[cfg(test)]
 mod tests;

@@ -30,6 +30,8 @@ pub mod url;
 
 #[cfg(test)]
 mod fixtures;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod mutation;
 

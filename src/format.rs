@@ -19,6 +19,8 @@ mod event;
 mod identity;
 mod raw;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod golden;
 

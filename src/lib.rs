@@ -38,12 +38,21 @@ pub mod sink;
 pub mod store;
 
 pub mod backfill;
+// No fuzz target reaches these four, and they take as long to compile as all the rest.
+#[cfg(not(fuzzing))]
 pub mod poll;
+#[cfg(not(fuzzing))]
 pub mod runner;
 
+#[cfg(not(fuzzing))]
 pub mod simulator;
 
-#[cfg(test)]
+#[cfg(all(test, not(fuzzing)))]
 mod simulation;
 
+#[cfg(not(fuzzing))]
 pub mod cli;
+
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;

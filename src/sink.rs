@@ -37,6 +37,8 @@
 mod dead_letter;
 mod delivery;
 mod drain;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod hangup;
 mod memory;
 mod output;

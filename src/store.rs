@@ -83,6 +83,8 @@ mod commit;
 mod copy;
 mod edit;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod inspect;
 mod key;
 mod lock;

@@ -8,6 +8,8 @@ mod cause;
 mod error;
 mod error_body;
 mod failure;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod gzip;
 mod headers;
 mod http;

@@ -216,3 +216,5 @@ pub(super) fn decoded(text: &str) -> String {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tricks;

@@ -32,7 +32,7 @@ pub fn claims(token: &Token) -> Option<Claims> {
     decode(token.secret.expose_secret())
 }
 
-fn decode(token: &str) -> Option<Claims> {
+pub(super) fn decode(token: &str) -> Option<Claims> {
     let mut parts = token.split('.');
     let (_head, body, _signature, None) = (parts.next()?, parts.next()?, parts.next()?, parts.next()) else { return None };
     if body.len() > CLAIMS_LIMIT {

@@ -77,6 +77,14 @@ pub(super) fn read(path: &Path, directory: &Path, place: &Place, problems: &mut 
     config
 }
 
+/// What a file with this text says.
+#[cfg(any(test, fuzzing))]
+pub(super) fn of_text(text: &str, file: &Path, directory: &Path, problems: &mut Problems) -> FileConfig {
+    let mut config = FileConfig { files: vec![file.to_owned()], ..FileConfig::default() };
+    Reader::new(text, file, directory, problems).read(&mut config);
+    config
+}
+
 /// The names of the `*.toml` files of a directory, hidden ones left out, in order.
 fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut names = Vec::new();

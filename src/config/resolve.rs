@@ -49,6 +49,15 @@ impl Typed<'_> {
 /// # Errors
 /// All that is wrong with them.
 pub fn load(sources: &Sources, need: Need) -> Result<Settings, Problems> {
+    load_with(sources, need, |path, place, problems| file::read(path, &sources.directory, place, problems))
+}
+
+/// As [`load`]; `read` reads the file that the sources name.
+pub(super) fn load_with(
+    sources: &Sources,
+    need: Need,
+    read: impl FnOnce(&Path, &Place, &mut Problems) -> FileConfig,
+) -> Result<Settings, Problems> {
     let mut problems = Problems::default();
     let mut flags = Layer::default();
     for (name, texts) in &sources.flags {
@@ -60,7 +69,7 @@ pub fn load(sources: &Sources, need: Need) -> Result<Settings, Problems> {
     let environment = Environment::of(sources);
     let variables = environment.layer(&mut problems);
     let file = match Layers(vec![&flags, &variables]).find(&t::CONFIG) {
-        Found::Value(path, place) => file::read(&path, &sources.directory, &place, &mut problems),
+        Found::Value(path, place) => read(&path, &place, &mut problems),
         Found::Bad | Found::Absent => FileConfig::default(),
     };
     let typed = Typed { flags, variables, file, environment, directory: &sources.directory };

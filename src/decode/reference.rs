@@ -2,6 +2,8 @@
 //!
 //! It follows the tables in `decode.rs` sentence by sentence and shares no code with the decoder.
 
+#![allow(clippy::unwrap_used, reason = "only tests and fuzzing run this")]
+
 use super::frame::Limits;
 use super::{DeadReason, Shape};
 use crate::domain::{RecordType, RecordTypes};

@@ -1,9 +1,8 @@
 //! Records in every shape that is known: each is read, and written back as it was.
 
-use super::field::{Field, Form};
+use super::field::Field;
 use super::fields::Fields;
-use super::json::{self, Unquoted};
-use super::reader::{Drift, Reader};
+pub(super) use super::fuzz::{clean, holds};
 use super::text::Text;
 use super::*;
 
@@ -44,45 +43,6 @@ const FIXTURES: &[&str] = &[
 
 pub(super) fn all() -> impl Iterator<Item = &'static str> {
     MADE_UP.lines().chain(FIXTURES.iter().copied())
-}
-
-/// JSON text as it counts: without white space and free escapes; order, repeated keys and the digits of numbers stay.
-fn said(json: &str) -> String {
-    match json.as_bytes()[0] {
-        b'{' => {
-            let members = json::members(json, &mut Reader::new()).unwrap();
-            let members: Vec<_> = members.iter().map(|m| format!("{}:{}", m.literal, said(m.json))).collect();
-            format!("{{{}}}", members.join(","))
-        }
-        b'[' => {
-            let elements = json::elements(json, &mut Reader::new(), 0).unwrap();
-            format!("[{}]", elements.iter().map(|element| said(element)).collect::<Vec<_>>().join(","))
-        }
-        b'"' => match json::unquote(json) {
-            Unquoted::Plain(text) => json::quote(text),
-            Unquoted::Escaped(text) => json::quote(&text),
-            Unquoted::Lossy(_) => json.to_owned(),
-        },
-        _ => json.to_owned(),
-    }
-}
-
-fn clean(json: &str) -> (String, Vec<Drift>) {
-    let (event, drift) = Event::read(json.as_bytes()).unwrap();
-    let mut out = Vec::new();
-    event.write(Form::Clean, &mut out);
-    (String::from_utf8(out).unwrap(), drift)
-}
-
-/// What has to hold for every record.
-pub(super) fn holds(json: &str) {
-    let event = Event::from_json(json.as_bytes()).unwrap();
-    let wire = String::from_utf8(event.to_json()).unwrap();
-    assert_eq!(said(&wire), said(json.trim()), "the wire form says what the record says");
-    let (cleaned, _) = clean(json);
-    serde_json::from_str::<serde::de::IgnoredAny>(&cleaned).expect("the clean form is JSON");
-    assert!(!cleaned.contains(['\n', '\r']) && !wire.contains(['\n', '\r']), "one line");
-    assert_eq!(clean(&cleaned).0, cleaned, "the clean form reads as itself");
 }
 
 #[test]

@@ -236,7 +236,9 @@ impl<F: Fields> Object<F> {
                     let (Some(key), Some(slot)) = (F::key((*at).into()), self.fields.slot((*at).into())) else { continue };
                     write_key(&["\"", key.name, "\""], start, out);
                     slot.write(Form::Clean, out);
-                    if let Some(name) = slot.companion().filter(|_| !keys.has_other(&[key.name, COMPANION])) {
+                    if let Some(name) =
+                        slot.companion().filter(|_| keys.named.contains(at) || !keys.has_other(&[key.name, COMPANION]))
+                    {
                         write_key(&["\"", key.name, COMPANION, "\""], start, out);
                         json::write_string(name, out);
                     }
@@ -257,6 +259,8 @@ impl<F: Fields> Object<F> {
 struct Keys<'a> {
     /// Keys of the members that are no fields, as JSON text.
     others: HashSet<&'a str>,
+    /// Fields beside whose number the record has the right name: it keeps its key, whatever else has the same one.
+    named: HashSet<u8>,
     /// Keys that are written or will be.
     taken: HashSet<String>,
     /// The last number that was added to a key.
@@ -273,15 +277,21 @@ impl<'a> Keys<'a> {
                 _ => None,
             })
             .collect();
-        let mut taken = HashSet::new();
+        let (mut named, mut taken) = (HashSet::new(), HashSet::new());
         if !others.is_empty() {
+            named.extend(object.layout.iter().filter_map(|placed| match placed {
+                Placed::Companion { at } => Some(*at),
+                Placed::Field { .. } | Placed::Other(_) => None,
+            }));
+            let names = named.iter().filter_map(|at| F::key((*at).into()));
+            taken.extend(names.map(|key| json::quote(&[key.name, COMPANION].concat())));
             let fields = object.layout.iter().filter_map(|placed| match placed {
                 Placed::Field { at, .. } => F::key((*at).into()),
                 Placed::Companion { .. } | Placed::Other(_) => None,
             });
             taken.extend(fields.map(|key| json::quote(key.name)));
         }
-        Keys { others, taken, numbers: HashMap::new() }
+        Keys { others, named, taken, numbers: HashMap::new() }
     }
 
     /// True if a member that is no field has the key of these parts.
@@ -378,6 +388,23 @@ mod tests {
             r#"{"Policy":99,"PolicyName":"Phish"}"#,
             &["Policy unknown_value", "PolicyName unknown_field"],
         );
+    }
+
+    /// Found by the fuzz target `encoders`: the right name was left out.
+    #[test]
+    fn the_right_name_stays_beside_its_number_whatever_else_has_its_key() {
+        for record in [
+            r#"{"PolicyName":"Other","Policy":4,"PolicyName":"Phish"}"#,
+            r#"{"PolicyName":"Phish","Policy":4,"PolicyName":"Other"}"#,
+        ] {
+            let (wire, clean, _) = both(record);
+            assert_eq!(wire, record);
+            assert!(
+                clean.contains(r#""Policy":4,"PolicyName":"Phish""#) && clean.contains(r#""PolicyName_2":"Other""#),
+                "{clean}"
+            );
+            assert_eq!(both(&clean).1, clean);
+        }
     }
 
     #[test]

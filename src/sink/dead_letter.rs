@@ -118,7 +118,7 @@ impl Letters for DeadLetters {
     }
 }
 
-fn lines(feed: &FeedId, letters: &[DeadLetter]) -> Vec<u8> {
+pub(super) fn lines(feed: &FeedId, letters: &[DeadLetter]) -> Vec<u8> {
     let mut out = Vec::new();
     for letter in letters {
         let line = Line {

@@ -123,7 +123,15 @@ pub(super) fn read(state_dir: &Path) -> Result<Found, StoreError> {
     check(&bytes)
 }
 
-fn check(bytes: &[u8]) -> Result<Found, StoreError> {
+/// What the file says of a state.
+pub(super) fn document(seen: &Seen) -> serde_json::Result<Vec<u8>> {
+    let body = Body { state: seen.state, feeds: seen.feeds.values().cloned().collect() };
+    let body = RawValue::from_string(serde_json::to_string_pretty(&body)?)?;
+    serde_json::to_vec(&Document { version: VERSION, checksum: checksum(VERSION, body.get()), body })
+}
+
+/// What a file with these bytes says.
+pub(super) fn check(bytes: &[u8]) -> Result<Found, StoreError> {
     let damaged = |why: &str| Ok(Found::Damaged(why.to_owned()));
     let document: Document = match serde_json::from_slice(bytes) {
         Ok(document) => document,
@@ -195,10 +203,7 @@ impl Keeper {
     }
 
     fn write(&self) -> std::io::Result<()> {
-        let body = Body { state: self.seen.state, feeds: self.seen.feeds.values().cloned().collect() };
-        let body = RawValue::from_string(serde_json::to_string_pretty(&body)?)?;
-        let document = Document { version: VERSION, checksum: checksum(VERSION, body.get()), body };
-        let bytes = serde_json::to_vec(&document)?;
+        let bytes = document(&self.seen)?;
         if mutant::on(Mutant::P7) {
             return File::create(path(&self.state_dir))?.write_all(&bytes);
         }

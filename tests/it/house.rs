@@ -92,6 +92,8 @@ const MADE_UP: &[(&str, &str, Option<&str>)] = &[
     ("src/feed.rs", "// use crate::api;\n/* crate::api /* nested */ crate::api */ const T: &str = \"crate::api::X\";", None),
     ("src/feed.rs", "const T: &str = r#\"say \"crate::api::X\" \"#; const C: char = '\"'; fn f<'a>(_: &'a str) {}", None),
     ("src/feed.rs", "#[cfg(test)] mod tests { use crate::api::Client; }", None),
+    ("src/feed.rs", "#[cfg(any(test, fuzzing))] mod fuzz { use crate::api::Client; }", None),
+    ("src/feed.rs", "#[cfg(any(test, unix))] mod fuzz { use crate::api::Client; }", Some("feed may not use api")),
     ("src/feed.rs", "#[cfg(test)] use crate::api::Client; use crate::api::Page;", Some("feed may not use api")),
     ("src/feed.rs", "#[cfg(test)] fn f(_: [u8; 2]) {} use crate::api::Page;", Some("feed may not use api")),
     ("src/decode.rs", "fn f() { crate::event::read(); }", Some("decode may not use event")),

@@ -2,9 +2,8 @@
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use serde::de::IgnoredAny;
-use serde_json::value::RawValue;
 
+use super::super::fuzz::{cut_as_serde_json_cuts, no_byte_lost, serde_agrees};
 use super::*;
 
 /// White space, mostly none.
@@ -199,23 +198,6 @@ fn filter() -> impl Strategy<Value = RecordTypes> {
     prop_oneof![3 => Just(RecordTypes::defender()), 1 => Just(RecordTypes::All)]
 }
 
-/// Items whose raw bytes serde_json agrees about: valid ones are valid there, broken ones are not.
-fn serde_agrees(told: &[Told]) {
-    for told in told {
-        match told {
-            Told::Wanted(raw) | Told::Dead(NotAnObject, raw) => {
-                let text = std::str::from_utf8(raw).unwrap();
-                serde_json::from_str::<IgnoredAny>(text).unwrap_or_else(|e| panic!("{text}: {e}"));
-            }
-            Told::Dead(InvalidSyntax | InvalidUtf8, raw) => {
-                let verdict = std::str::from_utf8(raw).map(serde_json::from_str::<IgnoredAny>);
-                assert!(!matches!(verdict, Ok(Ok(_))), "{} is valid", String::from_utf8_lossy(raw));
-            }
-            _ => {}
-        }
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
@@ -242,37 +224,13 @@ proptest! {
     #[test]
     fn what_serde_json_accepts_is_cut_where_serde_json_cuts(text in document(), damages in proptest::collection::vec(damage(), 0..2), cuts in cuts()) {
         let bytes = damaged(&text, &damages);
-        let without_mark = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
-        if let Ok(elements) = serde_json::from_slice::<Vec<&RawValue>>(without_mark) {
-            let (told, shape) = decode(Kind::Blob, &bytes, &cuts, &RecordTypes::All, Limits::REAL);
-            prop_assert_eq!(shape, Shape::Array);
-            let expected: Vec<_> = elements.iter().map(|raw| if raw.get().starts_with('{') { wanted(raw.get()) } else { dead(NotAnObject, raw.get()) }).collect();
-            prop_assert_eq!(told, expected);
-        }
+        cut_as_serde_json_cuts(&bytes, &cuts);
     }
 
     #[test]
     fn no_byte_is_lost(bytes in proptest::collection::vec(prop_oneof![3 => select(b"\"\\{}[],: \na1".to_vec()), 1 => any::<u8>()], 0..200), cuts in cuts(), limits in limits()) {
         for kind in [Kind::Blob, Kind::Sequence] {
-            let (told, shape) = decode(kind, &bytes, &cuts, &RecordTypes::All, limits);
-            let out: Vec<u8> = told.iter().flat_map(|told| match told {
-                Told::Wanted(raw) | Told::Dead(_, raw) => raw.clone(),
-                Told::Filtered => unreachable!("all are wanted"),
-            }).collect();
-            // What is missing from the output is white space and framing, in its order.
-            let mut rest = out.iter().peekable();
-            if let Shape::Error(raw) = &shape {
-                prop_assert!(bytes.windows(raw.len()).any(|w| w == raw));
-            } else {
-                for byte in &bytes {
-                    if rest.peek() == Some(&byte) {
-                        rest.next();
-                    } else {
-                        prop_assert!(b" \t\r\n,[]".contains(byte) || bytes.starts_with(b"\xef\xbb\xbf"), "{byte:#x} is missing");
-                    }
-                }
-                prop_assert!(rest.next().is_none());
-            }
+            no_byte_lost(kind, &bytes, &cuts, limits);
         }
     }
 }

@@ -50,7 +50,8 @@ pub(super) struct Reading {
     pub(super) macros: Vec<(usize, String)>,
 }
 
-/// Reads all files of one crate. Code for tests alone is left out: `#[cfg(test)]` items, and the files of such modules.
+/// Reads all files of one crate. Code for tests alone is left out: items that are there only with `#[cfg(test)]` or
+/// `#[cfg(any(test, fuzzing))]`, and the files of such modules.
 pub(super) fn read(sources: &[Source]) -> Vec<(String, Reading)> {
     let modules: BTreeSet<Vec<String>> = sources.iter().map(|s| module_of(&s.path)).collect();
     let lexed: Vec<_> = sources.iter().map(|s| (s, lex(&s.text))).collect();
@@ -197,7 +198,7 @@ fn word(token: Option<&(usize, Token)>) -> Option<&str> {
     }
 }
 
-/// The tokens without `#[cfg(test)]` items; modules that are for tests and have files of their own are noted.
+/// The tokens without items for tests; modules that are for tests and have files of their own are noted.
 fn without_tests(tokens: &[(usize, Token)], module: &[String], for_tests: &mut BTreeSet<Vec<String>>) -> Vec<(usize, Token)> {
     let mut kept = Vec::new();
     let mut at = 0;
@@ -231,8 +232,16 @@ fn without_tests(tokens: &[(usize, Token)], module: &[String], for_tests: &mut B
 }
 
 fn is_test_attribute(tokens: &[(usize, Token)]) -> bool {
-    let marks = is_mark(tokens.first(), '#') && is_mark(tokens.get(1), '[') && is_mark(tokens.get(3), '(');
-    marks && word(tokens.get(2)) == Some("cfg") && word(tokens.get(4)) == Some("test") && is_mark(tokens.get(5), ')')
+    [&["#", "[", "cfg", "(", "test", ")"][..], &["#", "[", "cfg", "(", "any", "(", "test", ",", "fuzzing", ")", ")"]].iter().any(
+        |attribute| {
+            attribute.len() <= tokens.len()
+                && attribute.iter().zip(tokens).all(|(expected, (_, token))| match token {
+                    Token::Word(word) => word == expected,
+                    Token::Mark(mark) => expected.chars().eq([*mark]),
+                    Token::Colons | Token::Text(_) => false,
+                })
+        },
+    )
 }
 
 /// The place after the bracket that closes the one at `open`.
