@@ -47,7 +47,7 @@ pub mod runner;
 #[cfg(not(fuzzing))]
 pub mod simulator;
 
-#[cfg(all(test, not(fuzzing)))]
+#[cfg(test)]
 mod simulation;
 
 #[cfg(not(fuzzing))]

@@ -16,8 +16,8 @@ const POISON_MAX: usize = 4_096;
 
 /// How long the service keeps a blob if it does not say (`activity-api.md` section 8).
 const RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
-/// A blob is called expired at once only so shortly before the listing's `contentExpiration`. Earlier it is probably a host that
-/// errs, and the blob is asked for again as one that is not found.
+/// That a blob has expired is final only so shortly before the listing's `contentExpiration`. Earlier it is probably a host that
+/// errs, and the blob is asked for again, with a gap that stands for it meanwhile.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(3600);
 /// A doubtful reply is believed only after so many others that were the same, with no different doubtful one between.
 const CONFIRM_AFTER: u32 = 3;
@@ -349,6 +349,7 @@ impl Blobs {
         let gap = match failure.fault {
             Fault::Throttled { .. } => None,
             Fault::Expired if server + EXPIRY_MARGIN >= expires => Some((GapReason::Expired, false)),
+            Fault::Expired if persistence.provisional => Some((GapReason::Expired, true)),
             Fault::TooLarge if blob.attempts >= TOO_LARGE_AFTER => Some((GapReason::TooLarge, persistence.provisional)),
             // Until it must have expired, a host that does not know it may be the odd one out.
             Fault::NotFound | Fault::Expired if blob.attempts >= persistence.not_found_after => {

@@ -258,7 +258,7 @@ mod state {
     #[test]
     fn the_ledger_and_the_gaps_of_poller_and_backfill_are_shown() {
         let (lost, target) = named("lost");
-        let blob = NewBlob::new(now() - seconds(7_200), records([mail("b")])).id(&lost);
+        let blob = NewBlob::new(now() - seconds(7_200), records([mail("b")])).id(&lost).expires(Time(now().0 + 600_000));
         let tenant = service()
             .blob(hours_ago(3), records([mail("a"), noise("x")]))
             .put(blob)

@@ -121,7 +121,7 @@ fn nine_days_down() {
         let ids = ids_of(&it.lines());
         ids.contains(&"live".to_owned()) && (0..20).all(|n| ids.contains(&format!("r{n}")))
     });
-    poller.until_said("gap_provisional");
+    poller.until_said("reason\":\"unreadable");
     let second = poller.stop().expect(0).says(&["expired", "unreadable", &poison]).does_not_say(&["first_start"]);
     let mut wanted: Vec<_> = (0..20).map(|n| format!("r{n}")).collect();
     wanted.extend(["live".to_owned(), "whole".to_owned()]);

@@ -120,7 +120,7 @@ fn once_ends_by_itself_and_keeps_its_place() {
 fn once_tells_gaps_by_its_exit_code_each_time_it_finds_one() {
     let (id, target) = named("expired");
     let tenant = service()
-        .put(NewBlob::new(now() - seconds(7200), records([mail("expired")])).id(&id))
+        .put(NewBlob::new(now() - seconds(7200), records([mail("expired")])).id(&id).expires(Time(now().0 + 600_000)))
         .blob(hours_ago(1), records([mail("a")]))
         .fault(target, Fault::Expired, When::Always)
         .serve();
