@@ -66,7 +66,8 @@ fn cuts_at(relay: Relay, at: usize, account: &Arc<Mutex<Account>>) -> Relay {
         reply(move |answer| {
             let bytes = answer.bytes();
             let mut seen = account.lock().unwrap();
-            if answer.body != b"[]" {
+            // Not of an error: on the fast clock a token may end in the middle.
+            if answer.body != b"[]" && answer.head.starts_with(b"HTTP/1.1 200") {
                 seen.saw(asked.call, Direction::Reply, bytes.len());
                 if at <= bytes.len() && done.lock().unwrap().insert(asked.call) {
                     seen.cut(asked.call, Direction::Reply, at);
@@ -82,7 +83,7 @@ fn cuts_at(relay: Relay, at: usize, account: &Arc<Mutex<Account>>) -> Relay {
 /// own, which goes on as the product does and must end with everything, once.
 #[test]
 fn a_reset_at_any_byte_of_any_message_loses_and_repeats_nothing() {
-    let tenant = small(fast_service()).serve();
+    let tenant = small(fast_service()).tokens_live(seconds(30 * 86_400)).serve();
     let wanted = tenant.lines();
     assert_eq!(wanted.len(), 2);
     let account = Arc::new(Mutex::new(Account::default()));
@@ -104,7 +105,7 @@ fn a_reset_at_any_byte_of_any_message_loses_and_repeats_nothing() {
         }
         assert!(round < 20, "these bytes are never met: {missed:?}");
         let next = AtomicUsize::new(0);
-        for_each(&[(); 8], |()| {
+        for_each(&[(); 16], |()| {
             while let Some(at) = missed.get(next.fetch_add(1, Ordering::SeqCst)) {
                 run(*at);
             }

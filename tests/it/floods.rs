@@ -39,7 +39,7 @@ fn is_survived(cases: &[(&str, Call, Act)]) -> u64 {
     let wanted = tenant.lines();
     for_each(cases, |(what, call, act)| {
         let relay = Relay::to(&tenant).first(1, *call, act.clone());
-        let run = Host::new().backfill(&tenant).through(&relay).run();
+        let run = Host::new().backfill(&tenant).through(&relay).at_length().run();
         assert_eq!(run.code(), Some(0), "{what}, {call:?}: {}", run.stderr);
         assert_same(&run.lines(), &wanted);
         assert!(relay.asked(*call) > 1, "{what}: {call:?} met it");

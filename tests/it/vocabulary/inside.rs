@@ -21,8 +21,8 @@ use tokio::time::Instant;
 use super::tenant::RUNTIME;
 use super::{CLIENT, PATIENCE, SimClock, Story, Tenant, now, service};
 
-/// How much faster than the real time a story inside goes: a second's wait is two milliseconds.
-const RATE: f64 = 500.0;
+/// How much faster than the real time a story inside goes: a second's wait is four milliseconds.
+const RATE: f64 = 250.0;
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// A clock that runs fast, together with the tenant's.
@@ -124,7 +124,7 @@ async fn poll_inside(url: &str, tenant: &Tenant, lines: usize, timeouts: Timeout
     });
     let clock = Fast { start: Instant::now(), wall: tenant.clock().clone() };
     let run = poll::run(vec![job], Shared { clock, writer, order, budget, board }, false);
-    let mut end = tokio::time::timeout(PATIENCE, run).await.expect("it delivers everything in time");
+    let mut end = tokio::time::timeout(3 * PATIENCE, run).await.expect("it delivers everything in time");
     stops.abort();
     thread.join().unwrap().unwrap();
     let text = String::from_utf8(sink.lines()).unwrap();
