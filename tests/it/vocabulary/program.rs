@@ -171,7 +171,7 @@ impl Program {
         command.env_clear().stdin(Stdio::null()).args(self.command.get_args());
         command.current_dir(self.command.get_current_dir().unwrap());
         command.envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        Self { command, output: self.output.clone(), urls: self.urls.clone(), unheard: self.unheard }
+        Self { command, output: self.output.clone(), urls: self.urls.clone(), unheard: self.unheard, patience: self.patience }
     }
 }
 
