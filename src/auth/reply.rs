@@ -42,9 +42,12 @@ pub(super) fn granted(body: Vec<u8>, headers: &Headers, secrets: &[String]) -> R
         Failure { fault, request: RequestKind::Token, status: Some(200), code, message: message.into(), date }
     };
     let unusable = |message| failure(Fault::BadReply, message);
-    let Ok(grant) = serde_json::from_slice::<Grant<'_>>(json) else {
+    let first = json.trim_ascii_start().first();
+    // serde would read a list as well: its first text as the token.
+    let grant = serde_json::from_slice::<Grant<'_>>(json).ok().filter(|_| first == Some(&b'{'));
+    let Some(grant) = grant else {
         // The body may hold a token in an unexpected place, so not a word of it is shown.
-        return Err(match json.trim_ascii_start().first() {
+        return Err(match first {
             Some(b'{' | b'[') | None => unusable("the token reply can't be read"),
             // Entra never answers like this: it is a page of something on the way.
             Some(_) => {
@@ -140,6 +143,14 @@ mod tests {
         let truncated = read(r#"{"access_token":"canary-canary"#).err().unwrap();
         assert_eq!(truncated.fault, Fault::BadReply);
         assert!(!truncated.to_string().contains("canary"));
+    }
+
+    /// Found by the fuzz target `token`.
+    #[test]
+    fn a_list_is_no_token() {
+        for body in [r#"["eyJ0eXAi.e30.sig",3599]"#, r#" ["t"] "#, "[null,1]"] {
+            assert_eq!(fault(body), Fault::BadReply, "{body}");
+        }
     }
 
     #[test]
