@@ -80,12 +80,13 @@ fn a_log_that_nobody_reads_holds_up_neither_the_collection_nor_its_end() {
 
 #[test]
 fn lines_of_the_log_that_were_lost_are_counted_when_somebody_reads_again() {
-    let tenant = service().blob(hours_ago(3), records([mail("a")])).serve();
     for_each(&["json", "text"], |format| {
+        let tenant = service().blob(hours_ago(3), records([mail("a")])).serve();
         let host = Host::new();
         let mut poller = host.poll(&tenant).args(["--log-format", format]).unheard().start();
         poller.until_lines(1);
         poller.is_heard();
+        poller.until("what was in the pipe is read", |it| it.said().len() >= 64 << 10);
         tenant.add_fault(
             Target::Listing,
             Fault::Status { status: 500, body: ErrorBody::Html, retry_after: None },

@@ -212,7 +212,7 @@ fn heads_that_come_before_the_head_are_passed_over_for_a_while() {
     });
     let run = run_inside(&relay.url(), &tenant, 1, Timeouts::default());
     run.is_complete("heads before the head");
-    assert_eq!((relay.asked(Call::Token), relay.asked(Call::Blob)), (1, 1));
+    assert!(relay.asked(Call::Token) < 4 && relay.asked(Call::Blob) < 4, "they are taken at once");
 }
 
 #[test]
@@ -270,7 +270,8 @@ fn unusual_replies_that_are_right_are_taken_at_once() {
         let run = run_inside(&relay.url(), &tenant, 2, Timeouts::default());
         run.is_complete(what);
         assert_same(&run.lines, &tenant.lines());
-        assert_eq!((relay.asked(Call::Token), relay.asked(Call::Blob)), (1, 2), "{what}");
+        // A reply that is not believed at once is asked for at least four times.
+        assert!(relay.asked(Call::Token) < 4 && relay.asked(Call::Blob) < 2 * 4, "{what}");
     }
 }
 
