@@ -23,6 +23,8 @@ const EXPIRY_MARGIN: Duration = Duration::from_secs(3600);
 const CONFIRM_AFTER: u32 = 3;
 /// A reply that exceeds the limits may be a single one that went wrong; each attempt costs up to gigabytes.
 const TOO_LARGE_AFTER: u32 = 3;
+/// … and after these only so often.
+const TOO_LARGE_EVERY: Duration = Duration::from_secs(12 * 3600);
 
 /// How persistent to be with a blob that can't be had.
 #[derive(Debug, Clone, Copy)]
@@ -405,7 +407,9 @@ impl Blobs {
     /// Keeps asking for a blob whose gap is provisional; the floor may pass it, because the gap names it.
     fn poison(&mut self, key: BlobKey, reason: GapReason, now: Duration, jitter: &mut Jitter) {
         let Some(blob) = self.all.get_mut(&key) else { return };
-        let at = now + jitter.stretch(self.persistence.backoff.delay(blob.failures));
+        let wait = self.persistence.backoff.delay(blob.failures);
+        let wait = if reason == GapReason::TooLarge { wait.max(TOO_LARGE_EVERY) } else { wait };
+        let at = now + jitter.stretch(wait);
         if blob.gap.replace(reason).is_none() {
             self.poisoned += 1;
             self.balance.pending -= 1;

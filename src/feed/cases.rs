@@ -326,6 +326,6 @@ fn one_reply_that_is_too_large_is_no_gap() {
         }
         let gap = gap.unwrap();
         assert_eq!((gap.reason, gap.provisional), (GapReason::TooLarge, provisional));
-        assert_eq!(blobs.next_fetch(Duration::from_secs(3600)).is_some(), provisional, "a poller asks until it has expired");
+        assert_eq!(blobs.next_fetch(Duration::from_secs(86_400)).is_some(), provisional, "a poller asks until it has expired");
     }
 }

@@ -284,7 +284,10 @@ fn what_is_too_large_three_times_is_a_gap() {
     for _ in 1..3 {
         assert!(matches!(fail(&mut blobs, &Fault::TooLarge, 0, server(0)), Verdict::Later(_)));
     }
-    assert_eq!(told(fail(&mut blobs, &Fault::TooLarge, 0, server(0))), Some((GapReason::TooLarge, PROVISIONAL, 3)));
+    let failure = BlobFailure { key: key(0), fault: &Fault::TooLarge, detail: "made up", print: None, successes: 0 };
+    let verdict = blobs.failed(failure, secs(100), server(0), &mut jitter());
+    assert_eq!(told(verdict), Some((GapReason::TooLarge, PROVISIONAL, 3)));
+    assert!(blobs.wake().unwrap() >= secs(12 * 3_600), "each attempt costs up to gigabytes");
 }
 
 #[test]
