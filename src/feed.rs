@@ -20,6 +20,8 @@ pub mod batch;
 pub mod blobs;
 #[cfg(test)]
 mod cases;
+#[cfg(test)]
+mod starts;
 pub mod clock;
 mod decisions;
 mod facts;

@@ -11,9 +11,11 @@
 //! million and prints the figures; `DEFENDER_FEED_SEED=7 cargo test --lib simulation::replay` tells one step by step.
 //! For unit tests alone: nothing of it is compiled into the product.
 
+mod beside;
 mod disk;
 mod fate;
 mod life;
+mod neighbour;
 mod network;
 mod oracle;
 mod phases;
@@ -48,9 +50,43 @@ struct Figures {
     commits: u64,
     lines: u64,
     repeated: u64,
+    /// Seeds with a bad neighbour.
+    neighbours: u64,
+    /// Seeds with a backfill beside the poller, and what the backfills brought.
+    backfills: u64,
+    backfilled: u64,
 }
 
 impl Figures {
+    fn of(world: &world::World) -> Self {
+        Self {
+            seeds: 1,
+            steps: world.steps,
+            fewest_steps: world.steps,
+            most_steps: world.steps,
+            days: world.elapsed().as_secs_f64() / DAY.as_secs_f64(),
+            faults: world.table.clone(),
+            crashes: world.crashes,
+            commits: world.commits,
+            lines: world.oracle.lines,
+            repeated: world.oracle.repeated,
+            neighbours: u64::from(world.neighbour.is_some()),
+            ..Self::default()
+        }
+    }
+
+    /// With what the backfill of the same seed has shown.
+    fn join(&mut self, backfill: &Figures) {
+        self.steps += backfill.steps;
+        (self.fewest_steps, self.most_steps) = (self.steps, self.steps);
+        self.faults.add(&backfill.faults);
+        self.crashes += backfill.crashes;
+        self.commits += backfill.commits;
+        self.repeated += backfill.repeated;
+        self.backfills += 1;
+        self.backfilled += backfill.lines;
+    }
+
     fn add(&mut self, other: &Figures) {
         self.fewest_steps = if self.seeds == 0 { other.fewest_steps } else { self.fewest_steps.min(other.fewest_steps) };
         self.most_steps = self.most_steps.max(other.most_steps);
@@ -62,6 +98,9 @@ impl Figures {
         self.commits += other.commits;
         self.lines += other.lines;
         self.repeated += other.repeated;
+        self.neighbours += other.neighbours;
+        self.backfills += other.backfills;
+        self.backfilled += other.backfilled;
     }
 }
 
@@ -71,24 +110,23 @@ fn run(seed: u64, trace: bool) -> Result<Figures, String> {
     let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
     runtime.block_on(async {
         let outside = Outside::new(Fate::of(seed), trace);
-        story(&outside).await?;
-        let world = outside.look();
-        Ok(Figures {
-            seeds: 1,
-            steps: world.steps,
-            fewest_steps: world.steps,
-            most_steps: world.steps,
-            days: world.elapsed().as_secs_f64() / DAY.as_secs_f64(),
-            faults: world.table.clone(),
-            crashes: world.crashes,
-            commits: world.commits,
-            lines: world.oracle.lines,
-            repeated: world.oracle.repeated,
-        })
+        let mut beside = None;
+        story(&outside, &mut beside).await?;
+        let mut figures = Figures::of(&outside.look());
+        if let Some(Beside { outside, .. }) = beside {
+            figures.join(&Figures::of(&outside.look()));
+        }
+        Ok(figures)
     })
 }
 
-async fn story(outside: &Outside) -> Result<(), String> {
+/// What became of a backfill beside the poller.
+struct Beside {
+    outside: Outside,
+    end: tokio::task::JoinHandle<Result<(), String>>,
+}
+
+async fn story(outside: &Outside, beside: &mut Option<Beside>) -> Result<(), String> {
     let mut life: Option<Life> = None;
     loop {
         let slot = outside.look().slot();
@@ -105,17 +143,25 @@ async fn story(outside: &Outside) -> Result<(), String> {
             damage(&mut world);
             continue;
         }
-        let began = outside.look().now();
+        let (began, due) = {
+            let world = outside.look();
+            (world.now(), world.fate.backfill.filter(|b| beside.is_none() && b.at <= world.elapsed()))
+        };
+        if let Some(backfill) = due {
+            let range = beside::range(backfill, began);
+            let other = outside.beside(range.clone());
+            *beside = Some(Beside { outside: other.clone(), end: tokio::spawn(beside::run(other, range)) });
+        }
         through(outside, &mut life, slot.until).await?;
         let world = outside.look();
-        if slot.weather == Weather::Fine && world.fate.keeps_the_terms() && !world.oracle.dark {
+        if slot.weather == Weather::Fine && world.fate.keeps_the_terms() && !world.was_dark() {
             let owed = world.owed(began, false);
             if !owed.is_empty() {
                 return Err(format!("R25: not out after a fine half hour that began at {began}: {}", owed.join("; ")));
             }
         }
     }
-    calm(outside, &mut life).await
+    calm(outside, &mut life, beside).await
 }
 
 /// Lives on, in as many lives as it takes, until then.
@@ -238,9 +284,12 @@ async fn go_down(outside: &Outside, life: &mut Life) -> Result<(), String> {
 }
 
 /// The faults are over: everything must come out, and it must end in order when told to.
-async fn calm(outside: &Outside, life: &mut Option<Life>) -> Result<(), String> {
+async fn calm(outside: &Outside, life: &mut Option<Life>, beside: &mut Option<Beside>) -> Result<(), String> {
     let began = outside.look().elapsed();
     outside.look().set_clock_right();
+    if let Some(beside) = beside {
+        beside.outside.look().set_clock_right();
+    }
     loop {
         let (now, poll) = {
             let world = outside.look();
@@ -258,6 +307,12 @@ async fn calm(outside: &Outside, life: &mut Option<Life>) -> Result<(), String> 
             return Err(format!("R1, R25: not out {} h after the last fault: {}", CATCH_UP.as_secs() / 3600, owed.join("; ")));
         }
     }
+    if let Some(beside) = beside {
+        match tokio::time::timeout(CATCH_UP, &mut beside.end).await {
+            Ok(end) => end.map_err(|error| format!("the backfill panicked: {error}"))??,
+            Err(_) => return Err(format!("R24, R25: no end of the backfill {} h after the last fault", CATCH_UP.as_secs() / 3600)),
+        }
+    }
     let Some(mut alive) = life.take() else { return Ok(()) };
     alive.stop();
     let later = outside.look().elapsed() + HOUR;
@@ -269,7 +324,7 @@ async fn calm(outside: &Outside, life: &mut Option<Life>) -> Result<(), String> 
     if death != Death::Ended(FeedEnd::Finished(Finish::Stopped)) {
         return Err(format!("it did not end in order when told to: {death:?}"));
     }
-    let offences = world.service.ledger().offences();
+    let offences = world.offences();
     let offences: Vec<_> = offences.into_iter().filter(|o| !o.contains("Retry-After") && !o.contains("15 minutes")).collect();
     if !offences.is_empty() {
         return Err(format!("bad manners: {}", offences.join(", ")));

@@ -25,6 +25,12 @@ impl Time {
         if let Ok(t) = DateTime::parse_from_rfc3339(text) {
             return Some(Time(t.timestamp_millis()));
         }
+        // The common form without a zone: chrono reads RFC 3339 several times faster than a format of ours.
+        if text.as_bytes().get(10) == Some(&b'T')
+            && let Ok(t) = DateTime::parse_from_rfc3339(&format!("{text}Z"))
+        {
+            return Some(Time(t.timestamp_millis()));
+        }
         NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f").ok().map(|t| Time(t.and_utc().timestamp_millis()))
     }
 
@@ -45,7 +51,9 @@ impl Time {
 
     /// As the listing call wants it: `YYYY-MM-DDTHH:MM:SS`, no zone, no fraction (`activity-api.md` section 7).
     pub fn query(self) -> String {
-        self.utc().format("%Y-%m-%dT%H:%M:%S").to_string()
+        let mut text = self.utc().to_rfc3339_opts(SecondsFormat::Secs, true);
+        text.pop();
+        text
     }
 
     /// As a chrono value; times that chrono can't hold become its nearest bound.

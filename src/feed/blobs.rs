@@ -207,6 +207,17 @@ impl Blobs {
         true
     }
 
+    /// True if the blob is done, pending or in flight.
+    pub fn knows(&self, key: BlobKey) -> bool {
+        self.all.contains_key(&key) || self.done.contains(key)
+    }
+
+    /// True if a blob of this second has still to be fetched.
+    pub fn waits_for(&self, second: Time) -> bool {
+        let first = |created| BlobKey { created, print: 0 };
+        self.all.range(first(second)..first(second + Duration::from_secs(1))).next().is_some()
+    }
+
     /// True if another blob can be held.
     pub fn has_room(&self, live: bool) -> bool {
         let held = self.all.len() - self.poisoned.min(self.all.len());

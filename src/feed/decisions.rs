@@ -118,7 +118,10 @@ impl Feed {
             return self.ask(mono, Action::NextPage { id, url, window });
         }
         let room = !self.draining && self.blobs.has_room(false);
-        if let Some((id, window)) = self.lister.as_mut().and_then(|l| l.next(mono, server, room)) {
+        if let Some(lister) = &mut self.lister
+            && let Some((id, window)) = lister.next(mono, server, room)
+        {
+            let window = lister.give_way(id, |second| self.blobs.waits_for(second)).unwrap_or(window);
             return self.ask(mono, Action::List { id, window });
         }
         if self.may_fetch()

@@ -116,6 +116,10 @@ impl Feed {
             }
             let live = !self.settings.plan.is_one_shot() && (purpose == listing::Purpose::Live || entry.created >= young);
             let created = entry.created;
+            if lister.starts_at(id, created) && !self.blobs.knows(entry.key()) {
+                lister.look_again(created);
+                continue;
+            }
             if !self.blobs.add(entry, live) {
                 lister.overflowed(id, created, now.mono);
                 self.draining = true;

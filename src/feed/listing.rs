@@ -22,6 +22,8 @@ pub const LIVE_SPAN: Duration = Duration::from_secs(3600);
 /// Each request starts at least this long before its tile: a request that starts exactly at a blob's creation was seen to
 /// return a partial blob (`activity-api.md` section 12, row 6).
 const OVERLAP_MIN: Duration = Duration::from_secs(5 * 60);
+/// By at most so many seconds the start of a request gives way to blobs that are pending.
+const GIVE_WAY_MAX: u64 = 60;
 /// The widest overlap of a live listing: blobs listed up to an hour late are found at the next poll, where that is cheap.
 const OVERLAP_MAX: Duration = Duration::from_secs(3600);
 /// A live listing of more pages than this narrows its overlap.
@@ -359,6 +361,27 @@ impl Lister {
         Some((id, request))
     }
 
+    /// Moves the start of a listing that is about to be asked for, if a blob that has still to be fetched was created in that
+    /// very second (`pending`): the blob could come in part.
+    pub fn give_way(&mut self, id: ListingId, pending: impl Fn(Time) -> bool) -> Option<Window> {
+        let listing = self.active.get_mut(&id)?;
+        let (start, to) = (listing.request.from(), listing.request.to());
+        let second = |n| Duration::from_secs(n);
+        let later = listing.from.since(start) > second(GIVE_WAY_MAX);
+        if start < listing.from && (later || !listing.at_edge) {
+            let mut starts = (0..GIVE_WAY_MAX).map(|n| if later { start + second(n) } else { start - second(n) });
+            let free = starts.find(|start| !pending(*start)).and_then(|start| Window::new(start, to).ok());
+            listing.request = free.unwrap_or(listing.request);
+        }
+        Some(listing.request)
+    }
+
+    /// True if a listing's request starts, before its tile, in the very second of a blob: its entry may lead to a part of it.
+    pub fn starts_at(&self, id: ListingId, created: Time) -> bool {
+        let starts = |l: &Listing| l.request.from() < l.from && l.request.from() == created.floor_second();
+        self.active.get(&id).is_some_and(starts)
+    }
+
     /// The window that a listing asked for.
     pub fn window(&self, id: ListingId) -> Option<Window> {
         self.active.get(&id).map(|l| l.request)
@@ -420,7 +443,13 @@ impl Lister {
             }
             Purpose::Backlog => self.unlisted.remove(listing.from, to),
             Purpose::Errand => {
-                self.errand = self.errand.filter(|(_, end)| listing.to < *end).map(|(from, end)| (from.max(listing.to), end));
+                // What was added before it meanwhile has still to be listed.
+                self.errand = self.errand.and_then(|(from, end)| match (from < listing.from, listing.to < end) {
+                    (true, true) => Some((from, end)),
+                    (true, false) => Some((from, listing.from)),
+                    (false, true) => Some((from.max(listing.to), end)),
+                    (false, false) => None,
+                });
             }
             Purpose::Sweep(level) => {
                 if let Some(sweep) = self.sweeps.get_mut(level)

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::neighbour::Bad;
 use crate::domain::{TenantId, Time};
 use crate::simulator::dice::Dice;
 
@@ -19,6 +20,11 @@ pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
 pub(super) const RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
 /// A blob that is listed with less than this left is not covered by the promise.
 pub(super) const IN_TIME: Duration = Duration::from_secs(25 * 3600);
+
+/// Seeds with a backfill beside the poller.
+const BACKFILLS: f64 = 0.08;
+/// Seeds with a bad neighbour.
+const NEIGHBOURS: f64 = 0.06;
 
 /// What happens during a slot.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -64,6 +70,17 @@ pub(super) enum Kind {
     Oversize,
 }
 
+/// A backfill beside the poller.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Backfill {
+    /// It is started in the first slot that begins then or later.
+    pub(super) at: Duration,
+    /// How far back it begins.
+    pub(super) since: Duration,
+    /// How far back it ends.
+    pub(super) until: Duration,
+}
+
 /// Everything that a seed decides.
 #[derive(Debug, Clone)]
 pub(super) struct Fate {
@@ -85,6 +102,10 @@ pub(super) struct Fate {
     pub(super) slots: Vec<Slot>,
     /// When the faults end.
     pub(super) calm: Duration,
+    /// A backfill of a stretch runs beside the poller.
+    pub(super) backfill: Option<Backfill>,
+    /// A tenant in the same process at which something is always wrong.
+    pub(super) neighbour: Option<Bad>,
     /// The longest stretch without the working half hour; above a day the promise does not hold for what expires.
     pub(super) longest_absence: Duration,
 }
@@ -104,6 +125,10 @@ impl Fate {
         let per_minute = enough + dice.pick(&[0, 0, 1, 4]);
         let long_absence = dice.chance(0.04);
         let slots = weather(&mut dice, poll_interval, calm, long_absence);
+        let backfill = dice.chance(BACKFILLS).then(|| backfill(&mut dice, calm));
+        let neighbour = dice.chance(NEIGHBOURS).then(|| dice.pick(&Bad::ALL));
+        // What a poller and a backfill beside it may take together is enough for both.
+        let most = if backfill.is_some() { per_minute + per_minute.div_ceil(2) } else { enough };
         Self {
             seed,
             tenant: format!("{:08x}-0000-4000-8000-{:012x}", dice.below(u64::from(u32::MAX)), dice.below(1 << 48))
@@ -112,17 +137,20 @@ impl Fate {
             poll_interval,
             look_back: HOUR * dice.pick(&[1, 6, 24, 24]),
             per_minute,
-            quota: dice.chance(0.3).then(|| enough + u32::try_from(dice.below(4)).unwrap_or(0)),
+            quota: dice.chance(0.3).then(|| most + u32::try_from(dice.below(4)).unwrap_or(0)),
             page_size: usize::try_from(page_size).expect("a small number"),
             page_key_lifetime: dice.chance(0.2).then(|| minutes(dice.between(1, 60))),
             token_lifetime: Duration::from_secs(dice.pick(&[120, 600, 3599, 86_400])),
             long_links: dice.chance(0.05),
-            partial_at_start: dice.chance(0.1),
+            // One client's listing must not spoil what another one asks for.
+            partial_at_start: dice.chance(0.1) && backfill.is_none(),
             date_skew_ms: if dice.chance(0.1) { i64::try_from(dice.below(180_000)).unwrap_or(0) - 90_000 } else { 0 },
             dates_lie: dice.chance(0.15),
             blobs: blobs(&mut dice, count, calm),
             slots,
             calm,
+            backfill,
+            neighbour,
             longest_absence: if long_absence { DAY * 9 } else { DAY },
         }
     }
@@ -189,6 +217,12 @@ fn span(dice: &mut Dice, from: Duration, to: Duration) -> Duration {
     Duration::from_millis(dice.between(millis(from), millis(to).max(millis(from))))
 }
 
+fn backfill(dice: &mut Dice, calm: Duration) -> Backfill {
+    let since = span(dice, HOUR, DAY * 6);
+    let until = if dice.chance(0.5) { Duration::ZERO } else { span(dice, Duration::ZERO, since - HOUR / 2) };
+    Backfill { at: span(dice, Duration::ZERO, calm - DAY), since, until }
+}
+
 fn blobs(dice: &mut Dice, count: u64, calm: Duration) -> Vec<BlobFate> {
     let mut blobs: Vec<BlobFate> = Vec::new();
     for _ in 0..count {
@@ -207,10 +241,11 @@ fn blobs(dice: &mut Dice, count: u64, calm: Duration) -> Vec<BlobFate> {
             5 if dice.chance(0.3) => created + span(dice, RETENTION - IN_TIME, RETENTION),
             _ => created,
         };
-        let kind = match dice.below(1000) {
-            0..=3 => Kind::Large,
-            4 => Kind::Oversize,
-            5..=40 => Kind::Odd,
+        // Large ones take most of the time of a seed that has one, oversize ones more than all others together.
+        let kind = match dice.below(10_000) {
+            0..=14 => Kind::Large,
+            15..=16 => Kind::Oversize,
+            17..=400 => Kind::Odd,
             _ => Kind::Plain,
         };
         let poisoned_until = match dice.below(40) {

@@ -10,7 +10,7 @@ use super::fate::{Weather, skew};
 use super::phases::{Hit, Phase};
 use super::world::{Outside, World};
 use crate::domain::Time;
-use crate::simulator::faults::{Content, ErrorBody, Fault, Rule, Target, When};
+use crate::simulator::faults::{Content, ErrorBody, Fault};
 use crate::simulator::{self, Delivery, Response};
 use crate::wire::{Body, Headers, Method, Reply, Request, Transport, WireError, WireErrorKind};
 
@@ -153,25 +153,22 @@ impl World {
         let fault = self.fault(phase, blob.as_deref(), now);
         if let Some((hit, fault)) = &fault {
             self.hit(*hit, phase);
-            if matches!(fault, Fault::NoSubscription | Fault::Disabled) {
-                self.oracle.dark = true;
-                if *fault == Fault::Disabled {
-                    let hours = self.dice.between(1, 30);
-                    self.repair_at = Some(now + Duration::from_secs(hours * 3600));
-                }
+            if *fault == Fault::NoSubscription {
+                self.darken(None);
+            }
+            if *fault == Fault::Disabled {
+                let hours = self.dice.between(1, 30);
+                self.darken(Some(now + Duration::from_secs(hours * 3600)));
             }
         }
-        if let Some((_, fault)) = fault {
-            self.service.add_fault(Rule::new(Target::Any, fault, When::Always));
-        }
+        let mut faults: Vec<Fault> = fault.into_iter().map(|(_, fault)| fault).collect();
         let skewed = self.is_faulty() && self.dice.chance(0.1);
         if skewed && self.fate.dates_lie {
             let millis = skew(&mut self.dice);
             self.hit(Hit::Skew, phase);
-            self.service.add_fault(Rule::new(Target::Any, Fault::ClockSkew { millis }, When::Always));
+            faults.push(Fault::ClockSkew { millis });
         }
-        let mut response = self.service.handle(&asked, now);
-        self.service.clear_faults();
+        let mut response = self.handle(&asked, faults);
         if self.fate.long_links {
             lengthen(&mut response);
         }
@@ -311,7 +308,7 @@ impl World {
 }
 
 /// The product's request as the service sees it.
-fn asked(request: &Request) -> simulator::Request {
+pub(super) fn asked(request: &Request) -> simulator::Request {
     let url = &request.url;
     let query = shortened(url.query().unwrap_or_default());
     let mut asked = simulator::Request {

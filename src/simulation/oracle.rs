@@ -1,6 +1,7 @@
 //! What must come out, and what has: the truth about every record, held against the output and the committed state.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -22,6 +23,8 @@ struct Record {
     delivered: u32,
     /// Repetitions that a crash or a loss of state excuses.
     excused: u32,
+    /// It lies outside what the process is there for.
+    foreign: bool,
 }
 
 /// One blob, and what has come of it.
@@ -56,8 +59,6 @@ pub(super) struct Oracle {
     floor: Option<Time>,
     begin: Option<Time>,
     gaps: BTreeMap<GapId, Gap>,
-    /// The subscription was off at some time.
-    pub(super) dark: bool,
     damaged: bool,
     strict: bool,
     torn: bool,
@@ -83,7 +84,6 @@ impl Oracle {
             floor: None,
             begin: None,
             gaps: BTreeMap::new(),
-            dark: false,
             damaged: false,
             strict: fate.tells_the_time(),
             torn: false,
@@ -96,6 +96,24 @@ impl Oracle {
         let blobs = &oracle.blobs;
         oracle.order.sort_by_key(|at| blobs[*at].fate.created);
         (oracle, shelf)
+    }
+
+    /// The process is there for this range of availability only.
+    pub(super) fn expect_only(&mut self, range: Range<Time>) {
+        for blob in self.blobs.iter().filter(|blob| !range.contains(&blob.fate.created)) {
+            blob.records.iter().for_each(|at| self.records[*at].foreign = true);
+        }
+    }
+
+    /// The blobs of a range that were listed when a process began, that could be had when it ended, and that are neither out
+    /// nor in a gap.
+    pub(super) fn left_out(&self, range: &Range<Time>, began: Time, ended: Time) -> Vec<String> {
+        let could = |blob: &&Truth| {
+            let fate = &blob.fate;
+            range.contains(&fate.created) && fate.listed_at <= began && ended < fate.expires
+        };
+        let left = self.blobs.iter().filter(could).filter(|blob| self.whole(blob).is_err() && !self.is_in_gap(blob));
+        left.map(|blob| format!("{} of {}", blob.id, blob.fate.created)).collect()
     }
 
     fn put(&mut self, n: usize, fate: &BlobFate, dice: &mut Dice) -> NewBlob {
@@ -197,6 +215,9 @@ impl Oracle {
             return Err(format!("a line that is no wanted record: {text}"));
         };
         let record = &mut self.records[at];
+        if record.foreign {
+            return Err(format!("R24: a line from outside the range: {}", String::from_utf8_lossy(line)));
+        }
         record.delivered += 1;
         self.lines += 1;
         self.repeated += u64::from(record.delivered > 1);

@@ -80,7 +80,8 @@ fn seeds() {
         say(&format!("seed {seed}: {why}\n    DEFENDER_FEED_SEED={seed} cargo test --lib simulation::tests::replay"));
     }
     say(&format!(
-        "{} seeds, {} steps ({} to {} a seed), {:.0} simulated days, {} faults, {} crashes, {} commits, {} lines, {} of them repeated, {:.1} s\n{}",
+        "{} seeds, {} steps ({} to {} a seed), {:.0} simulated days, {} faults, {} crashes, {} commits, {} lines, {} of them repeated; \
+         {} backfills beside a poller with {} lines, {} bad neighbours; {:.1} s\n{}",
         figures.seeds,
         figures.steps,
         figures.fewest_steps,
@@ -91,6 +92,9 @@ fn seeds() {
         figures.commits,
         figures.lines,
         figures.repeated,
+        figures.backfills,
+        figures.backfilled,
+        figures.neighbours,
         began.elapsed().as_secs_f64(),
         figures.faults.print()
     ));

@@ -1,5 +1,7 @@
-//! The world outside the process: time, the service, the network's moods, the disk, and what a watcher has seen.
+//! The world outside a process: time, the service, the network's moods, the disk, and what a watcher has seen. Two processes
+//! that work on one tenant have a world each, and the service and the time in common.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -7,14 +9,16 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::fate::{BEGIN, Fate, Slot, Weather, skew};
+use super::neighbour::{Tenant, Watch};
 use super::oracle::Oracle;
 use super::phases::{Hit, Phase, Table};
-use crate::domain::{FeedId, Time};
-use crate::feed::Now;
+use crate::domain::{Claim, FeedId, Time};
+use crate::feed::{Moment, Now, Plan};
 use crate::runner::Clock;
 use crate::simulator::config::{RetryAfter, ServiceConfig, ThrottleStyle};
 use crate::simulator::dice::Dice;
-use crate::simulator::{Request, Service};
+use crate::simulator::faults::{Fault, Rule, Target, When};
+use crate::simulator::{Request, Response, Service};
 use crate::store::MemoryStore;
 
 /// More steps than any seed needs: a run that does not end is a finding.
@@ -27,16 +31,35 @@ pub(super) enum Blow {
     Stop,
 }
 
+/// What is the same for every process.
+struct Common {
+    /// When the simulation began, on the runtime's clock.
+    start: Instant,
+    /// Time that passed while nothing was running.
+    away: Duration,
+    service: Service,
+    /// The subscription was off at some time.
+    dark: bool,
+    /// An administrator puts the subscription right again then.
+    repair_at: Option<Time>,
+}
+
+impl Common {
+    fn elapsed(&self) -> Duration {
+        self.start.elapsed() + self.away
+    }
+}
+
 pub(super) struct World {
     pub(super) fate: Fate,
     pub(super) dice: Dice,
-    /// When the simulation began, on the runtime's clock.
-    start: Instant,
-    /// Time that passed while the process was not running.
-    away: Duration,
+    common: Arc<Mutex<Common>>,
+    /// Another tenant in the process.
+    pub(super) neighbour: Option<Tenant>,
+    /// What the process is there for.
+    pub(super) plan: Plan,
     /// By how much the local clock is wrong.
     wall_error_ms: i64,
-    pub(super) service: Service,
     pub(super) oracle: Oracle,
     pub(super) feed: FeedId,
     pub(super) disk: MemoryStore,
@@ -52,8 +75,6 @@ pub(super) struct World {
     pub(super) wrong: Option<String>,
     /// Requests under way, by phase, for what hits the process while it waits.
     pub(super) under_way: Vec<Phase>,
-    /// An administrator puts the subscription right again then.
-    pub(super) repair_at: Option<Time>,
     pub(super) trace: bool,
     /// Time has passed at once: who waits for a moment has to look again.
     moved: bool,
@@ -90,30 +111,29 @@ impl Outside {
         for blob in shelf {
             service.add_blob(blob);
         }
-        let feed = FeedId { tenant: fate.tenant.clone(), content_type: crate::domain::ContentType::AuditGeneral };
-        let world = World {
-            dice: Dice::new(fate.seed, &[0x0077_6f72_6c64]),
-            start: Instant::now(),
-            away: Duration::ZERO,
-            wall_error_ms: 0,
-            service,
-            oracle,
-            feed,
-            disk: MemoryStore::new(),
-            witness: None,
-            dead: true,
-            blow: None,
-            table: Table::default(),
-            steps: 0,
-            commits: 0,
-            crashes: 0,
-            wrong: None,
-            under_way: Vec::new(),
-            repair_at: None,
-            trace,
-            moved: false,
-            fate,
-        };
+        let common = Common { start: Instant::now(), away: Duration::ZERO, service, dark: false, repair_at: None };
+        let plan = Plan::Follow { poll_interval: fate.poll_interval, look_back: fate.look_back };
+        let dice = Dice::new(fate.seed, &[0x0077_6f72_6c64]);
+        let bad = fate.neighbour;
+        let common = Arc::new(Mutex::new(common));
+        let outside = Self::of(World::new(fate, dice, common.clone(), plan, oracle, trace));
+        let watch: Watch = Arc::new(move || BEGIN + common.lock().unwrap_or_else(PoisonError::into_inner).elapsed());
+        outside.look().neighbour = bad.map(|bad| Tenant::bad(1, bad, watch));
+        outside
+    }
+
+    /// The world of a further process on the same tenant, which is there for a range of it.
+    pub(super) fn beside(&self, range: Range<Time>) -> Self {
+        let world = self.look();
+        let fate = Fate { per_minute: (world.fate.per_minute / 2).max(1), ..world.fate.clone() };
+        let (mut oracle, _) = Oracle::new(&fate);
+        let plan = Plan::Range { from: Moment::At(range.start), to: Moment::At(range.end) };
+        oracle.expect_only(range);
+        let dice = Dice::new(fate.seed, &[0x6265_7369_6465]);
+        Self::of(World::new(fate, dice, world.common.clone(), plan, oracle, world.trace))
+    }
+
+    fn of(world: World) -> Self {
         Self { world: Arc::new(Mutex::new(world)), bell: Arc::new(Notify::new()) }
     }
 
@@ -148,9 +168,78 @@ impl Outside {
 }
 
 impl World {
+    fn new(fate: Fate, dice: Dice, common: Arc<Mutex<Common>>, plan: Plan, oracle: Oracle, trace: bool) -> Self {
+        let feed = FeedId { tenant: fate.tenant.clone(), content_type: crate::domain::ContentType::AuditGeneral };
+        Self {
+            fate,
+            dice,
+            common,
+            neighbour: None,
+            plan,
+            wall_error_ms: 0,
+            oracle,
+            feed,
+            disk: MemoryStore::new(),
+            witness: None,
+            dead: true,
+            blow: None,
+            table: Table::default(),
+            steps: 0,
+            commits: 0,
+            crashes: 0,
+            wrong: None,
+            under_way: Vec::new(),
+            trace,
+            moved: false,
+        }
+    }
+
+    fn common(&self) -> MutexGuard<'_, Common> {
+        self.common.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The service is asked as `faulty` has it.
+    pub(super) fn handle(&self, request: &Request, faults: impl IntoIterator<Item = Fault>) -> Response {
+        let now = self.now();
+        let mut common = self.common();
+        for fault in faults {
+            common.service.add_fault(Rule::new(Target::Any, fault, When::Always));
+        }
+        let response = common.service.handle(request, now);
+        common.service.clear_faults();
+        response
+    }
+
+    /// A commit has taken effect.
+    pub(super) fn committed(&mut self, claim: &Claim) {
+        let common = self.common.lock().unwrap_or_else(PoisonError::into_inner);
+        let judged = self.oracle.committed(claim, |id| common.service.hides(id, claim.at));
+        drop(common);
+        if let Err(wrong) = judged {
+            self.accuse(wrong);
+        }
+    }
+
+    /// What the processes have done to the service that they must not do.
+    pub(super) fn offences(&self) -> Vec<String> {
+        self.common().service.ledger().offences()
+    }
+
+    /// The subscription goes off.
+    pub(super) fn darken(&self, repair_at: Option<Time>) {
+        let mut common = self.common();
+        common.dark = true;
+        common.repair_at = repair_at.or(common.repair_at);
+    }
+
+    /// True if the subscription was off at some time.
+    pub(super) fn was_dark(&self) -> bool {
+        self.common().dark
+    }
+
     /// How long the simulation has lasted.
     pub(super) fn elapsed(&self) -> Duration {
-        self.start.elapsed() + self.away
+        self.common().elapsed()
     }
 
     /// The true time, which is the service's.
@@ -165,7 +254,8 @@ impl World {
 
     /// When the world will be so old, if the process runs on.
     pub(super) fn at(&self, elapsed: Duration) -> Instant {
-        self.start + elapsed.saturating_sub(self.away)
+        let common = self.common();
+        common.start + elapsed.saturating_sub(common.away)
     }
 
     pub(super) fn weather(&self) -> Weather {
@@ -174,7 +264,7 @@ impl World {
 
     /// Time passes without the process.
     pub(super) fn pass(&mut self, time: Duration) {
-        self.away += time;
+        self.common().away += time;
     }
 
     pub(super) fn accuse(&mut self, wrong: String) {
@@ -257,22 +347,27 @@ impl World {
     /// What the oracle finds owed at this moment.
     pub(super) fn owed(&self, settled: Time, late_too: bool) -> Vec<String> {
         let now = self.now();
-        self.oracle.owed(now, settled, self.fate.keeps_the_terms(), late_too, |id| self.service.hides(id, now))
+        let common = self.common();
+        self.oracle.owed(now, settled, self.fate.keeps_the_terms(), late_too, |id| common.service.hides(id, now))
     }
 
     /// What an administrator does when a subscription is disabled: after some hours, enable it.
-    pub(super) fn administer(&mut self) {
+    pub(super) fn administer(&self) {
         let now = self.now();
-        if self.repair_at.is_none_or(|at| now < at) {
-            return;
-        }
-        self.repair_at = None;
-        let Some(token) = self.service.issue_token(now) else { return };
+        let token = {
+            let mut common = self.common();
+            if common.repair_at.is_none_or(|at| now < at) {
+                return;
+            }
+            common.repair_at = None;
+            common.service.issue_token(now)
+        };
+        let Some(token) = token else { return };
         let path = format!(
             "/api/v1.0/{}/activity/feed/subscriptions/start?contentType=Audit.General&PublisherIdentifier={}",
             self.fate.tenant, self.fate.tenant
         );
-        let reply = self.service.handle(&Request::post(&path).bearer(&token), now);
+        let reply = self.handle(&Request::post(&path).bearer(&token), []);
         self.note(|| format!("the administrator enables the subscription: {}", reply.status));
     }
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use chrono::SecondsFormat;
+use serde::Serialize;
 
 use super::config::{LongWindows, ServiceConfig};
 use super::content::{Blob, BlobNo, Place};
@@ -94,8 +95,7 @@ impl Ask {
 
 /// A time for a link: without a zone, with a fraction only if it has one.
 fn written(time: Time) -> String {
-    let form = if time == time.floor_second() { "%Y-%m-%dT%H:%M:%S" } else { "%Y-%m-%dT%H:%M:%S%.3f" };
-    time.utc().format(form).to_string()
+    time.to_string().trim_end_matches('Z').to_owned()
 }
 
 /// Start and end; `None` if both are missing.
@@ -145,20 +145,26 @@ fn read_key(key: &str, ask: &Ask, config: &ServiceConfig, now: Time) -> Option<P
     (fresh && number(3)? == check(place, issued, ask, config)).then_some(place)
 }
 
+/// An entry of a listing as the service writes it (`activity-api.md` section 5.4).
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry<'a> {
+    content_created: String,
+    content_expiration: String,
+    content_id: &'a str,
+    content_type: &'a str,
+    content_uri: String,
+}
+
 /// The body of a listing. `base` gives the host of each `contentUri`.
-pub(super) fn body(entries: &[Blob], base: &str, tenant: &str) -> String {
-    let millis = |t: Time| t.utc().format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
-    let list: Vec<_> = entries
-        .iter()
-        .map(|blob| {
-            json!({
-                "contentType": blob.content_type.as_str(),
-                "contentId": blob.id.0,
-                "contentUri": format!("{base}/api/v1.0/{tenant}/activity/feed/audit/{}", blob.id),
-                "contentCreated": millis(blob.created),
-                "contentExpiration": millis(blob.expires),
-            })
-        })
-        .collect();
-    serde_json::Value::from(list).to_string()
+pub(super) fn body(entries: &[Blob], base: &str, tenant: &str) -> Vec<u8> {
+    let millis = |t: Time| t.utc().to_rfc3339_opts(SecondsFormat::Millis, true);
+    let entries = entries.iter().map(|blob| Entry {
+        content_created: millis(blob.created),
+        content_expiration: millis(blob.expires),
+        content_id: &blob.id.0,
+        content_type: blob.content_type.as_str(),
+        content_uri: format!("{base}/api/v1.0/{tenant}/activity/feed/audit/{}", blob.id),
+    });
+    serde_json::to_vec(&entries.collect::<Vec<_>>()).expect("texts are always JSON")
 }

@@ -6,8 +6,13 @@ use super::message::Request;
 
 /// Percent-decoding of a path segment.
 mod percent {
+    use std::borrow::Cow;
+
     /// `%24` becomes `$`; what is no escape stays as it is.
-    pub(super) fn decode(text: &str) -> String {
+    pub(super) fn decode(text: &str) -> Cow<'_, str> {
+        if !text.contains('%') {
+            return Cow::Borrowed(text);
+        }
         let bytes = text.as_bytes();
         let mut out = Vec::with_capacity(bytes.len());
         let mut i = 0;
@@ -24,7 +29,7 @@ mod percent {
                 }
             }
         }
-        String::from_utf8_lossy(&out).into_owned()
+        Cow::Owned(String::from_utf8_lossy(&out).into_owned())
     }
 }
 
@@ -102,8 +107,8 @@ pub(super) struct Call {
 
 impl Call {
     pub(super) fn read(request: &Request) -> Self {
-        let segments: Vec<String> = request.path.trim_start_matches('/').split('/').map(decode).collect();
-        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        let segments: Vec<_> = request.path.trim_start_matches('/').split('/').map(decode).collect();
+        let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
         let call = |kind, tenant: &str| Call { kind, tenant: tenant.to_owned(), content_id: None, version: 0 };
         match segments.as_slice() {
             [tenant, "oauth2", "token"] => Call { version: 1, ..call(Kind::Token, tenant) },

@@ -6,6 +6,9 @@ mod control;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+use chrono::format::{Item, StrftimeItems};
 
 use super::config::{RetryAfter, ServiceConfig};
 use super::content::{Blob, BlobNo, Catalogue};
@@ -356,7 +359,10 @@ impl Visit<'_> {
 
 /// The headers that captured replies have (`activity-api.md` section 4).
 fn dress(response: &mut Response, date: Time) {
-    let http_date = date.utc().format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    // Read once: every reply has one.
+    static HTTP_DATE: LazyLock<Vec<Item<'static>>> =
+        LazyLock::new(|| StrftimeItems::new("%a, %d %b %Y %H:%M:%S GMT").collect());
+    let http_date = date.utc().format_with_items(HTTP_DATE.iter()).to_string();
     response.headers.push(("Date".to_owned(), http_date));
     for (name, value) in [
         ("Cache-Control", "no-cache"),

@@ -1,0 +1,83 @@
+//! Requests that start in the very second of a blob: such a listing was seen to lead to a part of the blob
+//! (`activity-api.md` section 12, row 6).
+
+use std::time::Duration;
+
+use super::cases::{BASE, DAY, actions, at, date, follow, memory, settings, told};
+use super::backoff::Jitter;
+use super::listing::Lister;
+use super::*;
+use crate::domain::{BlobEntry, ContentId, Window};
+
+fn blob(created: Time) -> BlobEntry {
+    let uri = "https://manage.office.com/api/v1.0/t/activity/feed/audit/1".to_owned();
+    BlobEntry { id: ContentId("1".into()), created, expires: None, uri }
+}
+
+fn lists(actions: Vec<Action>) -> Vec<(ListingId, Window)> {
+    let list = |action| match action {
+        Action::List { id, window } => Some((id, window)),
+        _ => None,
+    };
+    actions.into_iter().filter_map(list).collect()
+}
+
+fn fetches(actions: &[Action]) -> bool {
+    actions.iter().any(|a| matches!(a, Action::Fetch(_)))
+}
+
+/// Found by the simulation: a blob became available between two listings of a sweep, and the second one began in its second.
+#[test]
+fn a_blob_whose_second_a_listing_starts_in_is_listed_from_earlier_on_before_it_is_fetched() {
+    let mut feed = Feed::new(settings(follow()), memory(BASE - DAY), at(0));
+    actions(&mut feed, at(0));
+    let first = lists(told(&mut feed, at(1), Standing::Enabled));
+    let (id, window) = *first.first().expect("the live end is listed");
+    let created = window.from() + Duration::from_millis(300);
+    feed.handle(at(2), Input::Entries { id, entries: vec![blob(created)] });
+    for (id, _) in first {
+        feed.handle(at(2), Input::PageEnd { id, next: None, date: date(at(2)) });
+    }
+    for clock in 2..300 {
+        let now = at(clock);
+        let done = actions(&mut feed, now);
+        assert!(!fetches(&done), "by the entry of a listing that starts in its second");
+        for (id, window) in lists(done) {
+            assert!(window.from() != created.floor_second());
+            if window.from() < created && created < window.to() {
+                feed.handle(now, Input::Entries { id, entries: vec![blob(created)] });
+                assert!(fetches(&actions(&mut feed, now)));
+                return;
+            }
+            feed.handle(now, Input::PageEnd { id, next: None, date: date(now) });
+        }
+    }
+    panic!("the moment is not listed again");
+}
+
+#[test]
+fn a_request_does_not_start_in_the_second_of_a_pending_blob() {
+    let server = BASE + DAY;
+    let mut lister = Lister::range(BASE, BASE, server);
+    let (id, window) = lister.next(Duration::ZERO, server, true).expect("a window");
+    assert_eq!(lister.give_way(id, |_| false), Some(window));
+    let busy = [window.from(), window.from() + Duration::from_secs(1)];
+    let moved = lister.give_way(id, |second| busy.contains(&second)).expect("it is under way");
+    assert_eq!(moved, Window::new(window.from() + Duration::from_secs(2), window.to()).unwrap());
+    assert_eq!(lister.window(id), Some(moved));
+    // Where there is no second left, it stays: the blob is asked for all the same.
+    assert_eq!(lister.give_way(id, |_| true), Some(moved));
+}
+
+#[test]
+fn a_second_that_is_added_before_a_look_at_a_moment_is_looked_at_too() {
+    let server = BASE + DAY;
+    let mut lister = Lister::range(BASE, BASE, BASE);
+    let minutes = |n: u64| Duration::from_secs(60 * n);
+    lister.look_again(BASE + minutes(30));
+    let (id, _) = lister.next(Duration::ZERO, server, true).expect("a window");
+    lister.look_again(BASE + minutes(10));
+    lister.complete(id, Duration::ZERO, 2_000, &mut Jitter::new(1));
+    let (_, window) = lister.next(Duration::ZERO, server, true).expect("a window");
+    assert!(window.from() < BASE + minutes(10) && BASE + minutes(10) < window.to(), "{window:?}");
+}
