@@ -21,6 +21,9 @@ const RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
 const EXPIRY_MARGIN: Duration = Duration::from_secs(3600);
 /// A doubtful reply is believed only after so many others that were the same, with no different doubtful one between.
 const CONFIRM_AFTER: u32 = 3;
+/// After a doubtful reply it is asked for again this soon, so often: where the service answers in good order, half an hour is
+/// enough to find out that a strange blob is how it is.
+const CONFIRM_WAIT: Duration = Duration::from_secs(30);
 /// A reply that exceeds the limits may be a single one that went wrong; each attempt costs up to gigabytes.
 const TOO_LARGE_AFTER: u32 = 3;
 /// … and after these only so often.
@@ -83,6 +86,8 @@ struct Blob {
     /// The fingerprint of the last doubtful reply, and how many were the same.
     suspect: Option<u64>,
     suspected: u32,
+    /// Quick attempts since the last wait of the usual length.
+    confirming: u32,
     accepted: Option<u64>,
     gap: Option<GapReason>,
 }
@@ -377,10 +382,14 @@ impl Blobs {
             news.then(|| Box::new(blob.gap_now(key, reason, provisional, server, failure.detail.to_owned())))
         });
         match gap {
-            Some((reason, true)) => self.poison(key, reason, now, jitter),
+            Some((reason, true)) => {
+                let wait = blob.wait(persistence.backoff, failure.print.is_some());
+                let wait = if reason == GapReason::TooLarge { wait.max(TOO_LARGE_EVERY) } else { wait };
+                self.poison(key, reason, now + jitter.stretch(wait));
+            }
             Some((_, false)) => self.bury(key),
             None => {
-                let at = now + jitter.stretch(persistence.backoff.delay(blob.failures.max(1)));
+                let at = now + jitter.stretch(blob.wait(persistence.backoff, failure.print.is_some()));
                 self.delayed.insert((at, key));
                 return Verdict::Later(at - now);
             }
@@ -398,7 +407,7 @@ impl Blobs {
         server: Time,
         jitter: &mut Jitter,
     ) -> Option<Gap> {
-        let provisional = self.persistence.provisional;
+        let Persistence { provisional, backoff, .. } = self.persistence;
         let blob = self.fetched(part.key)?;
         blob.failures += 1;
         blob.attempts += 1;
@@ -407,8 +416,9 @@ impl Blobs {
         blob.suspect = Some(print);
         blob.accepted = Some(print);
         let gap = blob.gap_now(part.key, GapReason::Unreadable, provisional, server, detail);
+        let wait = blob.wait(backoff, false);
         if provisional {
-            self.poison(part.key, GapReason::Unreadable, now, jitter);
+            self.poison(part.key, GapReason::Unreadable, now + jitter.stretch(wait));
         } else {
             self.bury(part.key);
         }
@@ -416,11 +426,8 @@ impl Blobs {
     }
 
     /// Keeps asking for a blob whose gap is provisional; the floor may pass it, because the gap names it.
-    fn poison(&mut self, key: BlobKey, reason: GapReason, now: Duration, jitter: &mut Jitter) {
+    fn poison(&mut self, key: BlobKey, reason: GapReason, at: Duration) {
         let Some(blob) = self.all.get_mut(&key) else { return };
-        let wait = self.persistence.backoff.delay(blob.failures);
-        let wait = if reason == GapReason::TooLarge { wait.max(TOO_LARGE_EVERY) } else { wait };
-        let at = now + jitter.stretch(wait);
         if blob.gap.replace(reason).is_none() {
             self.poisoned += 1;
             self.balance.pending -= 1;
@@ -509,9 +516,21 @@ impl Blob {
             part,
             suspect: None,
             suspected: 0,
+            confirming: 0,
             accepted: None,
             gap: None,
         }
+    }
+
+    /// How long until it is asked for again, after a failure that has been counted.
+    fn wait(&mut self, backoff: Backoff, doubtful: bool) -> Duration {
+        let usual = backoff.delay(self.failures.max(1));
+        if doubtful && self.confirming < CONFIRM_AFTER {
+            self.confirming += 1;
+            return usual.min(CONFIRM_WAIT);
+        }
+        self.confirming = 0;
+        usual
     }
 
     fn gap_now(&self, key: BlobKey, reason: GapReason, provisional: bool, server: Time, detail: String) -> Gap {

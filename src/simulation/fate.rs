@@ -115,10 +115,10 @@ impl Fate {
         let mut dice = Dice::new(seed, &[0x0066_6174_6573]);
         let minutes = |n: u64| Duration::from_secs(n * 60);
         let poll_interval = minutes(dice.pick(&[5, 10, 12, 12, 12, 12, 12, 12, 12, 60]));
-        let days = dice.between(8, 10);
+        let days = dice.between(8, 9);
         let calm = DAY * u32::try_from(days).expect("a few days");
-        let count = if dice.chance(0.1) { dice.between(20, 80) } else { dice.between(3, 20) };
-        let page_size = dice.pick(&[1, 2, 3, 5, 200]);
+        let count = if dice.chance(0.05) { dice.between(20, 80) } else { dice.between(3, 16) };
+        let page_size = dice.pick(&[1, 2, 3, 200, 200, 200]);
         // Enough quota is a term of the promise: in half an hour everything can be listed three times and fetched twice.
         let pages = count / page_size + 10;
         let enough = u32::try_from((pages * 3 + count * 2).div_ceil(30)).unwrap_or(u32::MAX).max(3);
@@ -140,7 +140,7 @@ impl Fate {
             quota: dice.chance(0.3).then(|| most + u32::try_from(dice.below(4)).unwrap_or(0)),
             page_size: usize::try_from(page_size).expect("a small number"),
             page_key_lifetime: dice.chance(0.2).then(|| minutes(dice.between(1, 60))),
-            token_lifetime: Duration::from_secs(dice.pick(&[120, 600, 3599, 86_400])),
+            token_lifetime: Duration::from_secs(dice.pick(&[120, 600, 3599, 3599, 86_400, 86_400])),
             long_links: dice.chance(0.05),
             // One client's listing must not spoil what another one asks for.
             partial_at_start: dice.chance(0.1) && backfill.is_none(),
@@ -194,7 +194,7 @@ fn weather(dice: &mut Dice, poll_interval: Duration, calm: Duration, long_absenc
             let (weather, longest) = match dice.below(10) {
                 0..=6 => (Weather::Down, HOUR * 16),
                 7 => (Weather::Cut, HOUR / 4),
-                _ => (rough, HOUR / 2),
+                _ => (rough, HOUR / 3),
             };
             let length = span(dice, Duration::from_secs(60), longest);
             at = (at + length).min(next_fine);

@@ -304,6 +304,26 @@ fn a_doubtful_reply_is_offered_for_confirmation_after_three_that_were_the_same()
     assert_eq!(offered, [(1, None), (2, None), (3, None), (4, Some(7)), (5, None)]);
 }
 
+/// Found by the simulation: a blob of one element that is no record had failed often, was asked for twice in half an hour, and
+/// would have had to be asked for four times.
+#[test]
+fn a_strange_blob_is_found_to_be_how_it_is_within_half_an_hour() {
+    let mut blobs = fetching(poller(), 0);
+    let mut now = secs(0);
+    for n in 1..200 {
+        let print = (n >= 100).then_some(7);
+        let failure = BlobFailure { key: key(0), fault: &Fault::BadReply, detail: "", print, successes: 0 };
+        blobs.failed(failure, now, server(0), &mut jitter());
+        let before = now;
+        now = blobs.wake().unwrap();
+        let order = blobs.next_fetch(now).unwrap();
+        let quick = now - before <= secs(38);
+        // Three quick ones after each of the usual kind.
+        assert_eq!(quick, n < 6 || (n >= 100 && n % 4 != 3), "{n}: {:?}", now - before);
+        assert_eq!(order.confirm.is_some(), n >= 102, "{n}");
+    }
+}
+
 /// Four blobs that always failed used up the few requests of a feed in trouble, and none of the others was ever asked for.
 #[test]
 fn in_trouble_a_blob_that_never_failed_comes_first() {
