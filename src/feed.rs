@@ -20,8 +20,6 @@ pub mod batch;
 pub mod blobs;
 #[cfg(test)]
 mod cases;
-#[cfg(test)]
-mod starts;
 pub mod clock;
 mod decisions;
 mod facts;
@@ -29,6 +27,8 @@ mod health;
 pub mod listing;
 pub mod pace;
 mod protocol;
+#[cfg(test)]
+mod starts;
 pub mod stretches;
 pub mod subscription;
 #[cfg(test)]

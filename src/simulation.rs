@@ -12,6 +12,7 @@
 //! For unit tests alone: nothing of it is compiled into the product.
 
 mod beside;
+mod crowd;
 mod disk;
 mod fate;
 mod life;
@@ -310,7 +311,9 @@ async fn calm(outside: &Outside, life: &mut Option<Life>, beside: &mut Option<Be
     if let Some(beside) = beside {
         match tokio::time::timeout(CATCH_UP, &mut beside.end).await {
             Ok(end) => end.map_err(|error| format!("the backfill panicked: {error}"))??,
-            Err(_) => return Err(format!("R24, R25: no end of the backfill {} h after the last fault", CATCH_UP.as_secs() / 3600)),
+            Err(_) => {
+                return Err(format!("R24, R25: no end of the backfill {} h after the last fault", CATCH_UP.as_secs() / 3600));
+            }
         }
     }
     let Some(mut alive) = life.take() else { return Ok(()) };

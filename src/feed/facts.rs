@@ -171,9 +171,11 @@ impl Feed {
         let why = match fault {
             Fault::StalePage => Broken::Pages,
             Fault::WindowRefused => Broken::Window,
+            Fault::Throttled { .. } => Broken::Held,
             _ => Broken::Passing,
         };
-        let again = self.lister.as_mut().filter(|_| why == Broken::Passing).and_then(|l| l.retry_page(id));
+        let passes = matches!(why, Broken::Held | Broken::Passing);
+        let again = self.lister.as_mut().filter(|_| passes).and_then(|l| l.retry_page(id, why));
         let mut halved = None;
         if let Some(url) = again {
             self.pages.push_back((id, url));

@@ -82,7 +82,9 @@ pub enum Broken {
     Pages,
     /// The service refused the window's times.
     Window,
-    /// Anything that passes.
+    /// The tenant is throttled: that says nothing about the window.
+    Held,
+    /// Anything else that passes.
     Passing,
 }
 
@@ -410,9 +412,9 @@ impl Lister {
 
     /// A further page could not be had for a reason that passes: its URL, to be asked for again. After some tries it is time to
     /// list the window anew.
-    pub fn retry_page(&mut self, id: ListingId) -> Option<String> {
+    pub fn retry_page(&mut self, id: ListingId, why: Broken) -> Option<String> {
         let listing = self.active.get_mut(&id)?;
-        listing.tries += 1;
+        listing.tries += u32::from(why != Broken::Held);
         listing.current.clone().filter(|_| listing.tries <= PAGE_TRIES)
     }
 
@@ -472,6 +474,11 @@ impl Lister {
         let listing = self.active.remove(&id)?;
         let mut halve = false;
         match why {
+            Broken::Held => {
+                // The pause that follows is the pace's affair.
+                self.retry_at = now + RETRY.0;
+                return None;
+            }
             Broken::Pages => {
                 self.stale += 1;
                 halve = self.stale.is_multiple_of(2);

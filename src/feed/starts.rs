@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::cases::{BASE, DAY, actions, at, date, follow, memory, settings, told};
 use super::backoff::Jitter;
+use super::cases::{BASE, DAY, actions, at, date, follow, memory, settings, told};
 use super::listing::Lister;
 use super::*;
 use crate::domain::{BlobEntry, ContentId, Window};

@@ -37,12 +37,12 @@ const MUTANTS: &[Mutant] = &[
 /// Failing seeds that are told before a run is broken off.
 const TOLD: usize = 10;
 
-fn say(text: &str) {
+pub(super) fn say(text: &str) {
     // Not through the test harness, which shows what passing tests say to nobody.
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-fn number(variable: &str) -> Option<u64> {
+pub(super) fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 

@@ -360,8 +360,7 @@ impl Visit<'_> {
 /// The headers that captured replies have (`activity-api.md` section 4).
 fn dress(response: &mut Response, date: Time) {
     // Read once: every reply has one.
-    static HTTP_DATE: LazyLock<Vec<Item<'static>>> =
-        LazyLock::new(|| StrftimeItems::new("%a, %d %b %Y %H:%M:%S GMT").collect());
+    static HTTP_DATE: LazyLock<Vec<Item<'static>>> = LazyLock::new(|| StrftimeItems::new("%a, %d %b %Y %H:%M:%S GMT").collect());
     let http_date = date.utc().format_with_items(HTTP_DATE.iter()).to_string();
     response.headers.push(("Date".to_owned(), http_date));
     for (name, value) in [

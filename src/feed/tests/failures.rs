@@ -187,7 +187,9 @@ fn a_one_shot_run_gives_up_a_service_that_stays_away() {
         (PASSING, unreachable.clone(), 600, 700),
         (Fault::Refused(Refusal::WrongTenant), refused(Refusal::WrongTenant), 137, 180),
         (Fault::AuditingOff, refused(Refusal::TenantRejected), 137, 180),
-        (Fault::Throttled { retry_after: Some(secs(600)) }, unreachable, 3_600, 4_400),
+        (Fault::Throttled { retry_after: Some(secs(600)) }, unreachable.clone(), 3_600, 4_400),
+        // Short pauses are many failures of one window in that hour, and no reason to give it up earlier.
+        (Fault::Throttled { retry_after: Some(secs(30)) }, unreachable, 3_600, 4_400),
     ] {
         let answer_fault = fault.clone();
         // The subscription is only had once: what is asked about it later fails as well.

@@ -29,14 +29,14 @@ fn pages_without_end_are_broken_off() {
 fn a_page_that_fails_is_asked_for_four_times_more() {
     let mut lister = range(3);
     let (id, ..) = next(&mut lister, secs(1), LATER);
-    assert_eq!(lister.retry_page(id), None, "the first page is the window itself");
+    assert_eq!(lister.retry_page(id, Broken::Passing), None, "the first page is the window itself");
     for url in ["a", "b"] {
         assert_eq!(lister.page(id, Some(url), None), Ok(true));
         for _ in 0..4 {
-            assert_eq!(lister.retry_page(id).as_deref(), Some(url));
+            assert_eq!(lister.retry_page(id, Broken::Passing).as_deref(), Some(url));
         }
     }
-    assert_eq!(lister.retry_page(id), None);
+    assert_eq!(lister.retry_page(id, Broken::Passing), None);
 }
 
 /// A young window that is refused probably ends in the service's future: each refusal takes a minute off.
