@@ -18,6 +18,11 @@ impl Kind {
     /// What is done on demand besides.
     pub(crate) const RARE: [Kind; 3] = [Kind::Error("EDQUOT", 122), Kind::Error("EROFS", 30), Kind::Error("EINTR", 4)];
 
+    /// True if a read can end like that. It needs no room, and a kill before it leaves what one before the next write leaves.
+    pub(crate) fn can_hit_a_read(self) -> bool {
+        matches!(self, Kind::Error("EIO" | "EINTR", _))
+    }
+
     /// Its word on the command line.
     pub(crate) fn word(self) -> &'static str {
         match self {
