@@ -18,10 +18,8 @@ impl Kind {
     /// What is done on demand besides.
     pub(crate) const RARE: [Kind; 3] = [Kind::Error("EDQUOT", 122), Kind::Error("EROFS", 30), Kind::Error("EINTR", 4)];
 
-    /// True if a read can end like that. It needs no room, and a kill before it leaves what one before the next write leaves.
-    pub(crate) fn can_hit_a_read(self) -> bool {
-        matches!(self, Kind::Error("EIO" | "EINTR", _))
-    }
+    /// What is done to reads: they need no room, and a kill before one leaves what a kill before the next write leaves.
+    pub(crate) const OF_READS: [Kind; 2] = [Kind::Error("EIO", 5), Kind::Error("EINTR", 4)];
 
     /// Its word on the command line.
     pub(crate) fn word(self) -> &'static str {
