@@ -10,8 +10,8 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::hash::Hasher;
-use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::{ErrorKind, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,10 @@ use siphasher::sip::SipHasher13;
 use crate::domain::FeedId;
 use crate::sink::OutputMark;
 
+/// What was asked for, and whether it was finished.
+const NAME: &str = "job.json";
+/// What it is called until it is whole.
+const DRAFT: &str = "job.json.new";
 /// The version of `job.json`.
 const VERSION: u32 = 1;
 /// A job file is a few hundred bytes a tenant; what is larger is none.
@@ -66,6 +70,15 @@ pub enum JobError {
         #[source]
         error: std::io::Error,
     },
+    /// Something that is no file stands where one of the job's should: a FIFO would be waited for, a link followed to a file of
+    /// somebody else's.
+    #[error("{} is {what}, where this job keeps a file: move it elsewhere and start again; nothing was touched", path.display())]
+    NoFile {
+        /// Where.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
     /// The interrupted run was asked for something else.
     #[error("the interrupted run asked for {before}; resume that, or leave out --resume to start afresh")]
     Other {
@@ -110,6 +123,7 @@ impl Job {
             move |error| JobError::Io { path, error }
         };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(io(&dir))?;
+        ["lock", NAME, DRAFT].iter().try_for_each(|name| refuse_what_is_no_file(&dir.join(name)))?;
         let path = dir.join("lock");
         let mut lock =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(io(&path))?;
@@ -131,7 +145,7 @@ impl Job {
             .and_then(|()| lock.rewind())
             .and_then(|()| writeln!(lock, "{}", std::process::id()))
             .map_err(io(&path))?;
-        let before = read(&dir.join("job.json"));
+        let before = read(&dir.join(NAME));
         Ok(Self { dir, request, before, _lock: lock })
     }
 
@@ -199,10 +213,10 @@ impl Job {
 
     fn save(&mut self, finished: bool) -> Result<(), JobError> {
         let file = JobFile { version: VERSION, request: self.request.clone(), finished };
-        let path = self.dir.join("job.json");
+        let path = self.dir.join(NAME);
         let write = || -> std::io::Result<()> {
             let text = serde_json::to_vec_pretty(&file)?;
-            let draft = self.dir.join("job.json.new");
+            let draft = self.dir.join(DRAFT);
             let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
             out.write_all(&text)?;
             out.sync_all()?;
@@ -222,6 +236,24 @@ impl Request {
         let filters: Vec<_> = self.feeds.iter().map(|(_, filter)| filter.as_str()).collect();
         format!("--since {}{until} --record-types {} --format {}", self.since, filters.join(" / "), self.format.0)
     }
+}
+
+/// Refuses a link, a FIFO, a directory or the like, before anything is opened.
+fn refuse_what_is_no_file(path: &Path) -> Result<(), JobError> {
+    let kind = match fs::symlink_metadata(path) {
+        Ok(there) => there.file_type(),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(JobError::Io { path: path.to_owned(), error }),
+    };
+    let what = match kind {
+        kind if kind.is_file() => return Ok(()),
+        kind if kind.is_dir() => "a directory",
+        kind if kind.is_symlink() => "a link",
+        kind if kind.is_fifo() => "a FIFO",
+        kind if kind.is_socket() => "a socket",
+        _ => "a device",
+    };
+    Err(JobError::NoFile { path: path.to_owned(), what })
 }
 
 /// A job file that can't be read is as good as none: the run starts afresh, which loses nothing.
@@ -286,6 +318,39 @@ mod tests {
         let _job = interrupted(dir.path());
         let error = Job::take(dir.path(), request("24h")).unwrap_err();
         assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_file_in_the_place_of_one_is_refused_and_left_alone() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let dir = tempfile::tempdir().unwrap();
+        let elsewhere = dir.path().join("elsewhere");
+        fs::write(&elsewhere, "somebody else's").unwrap();
+        let job = interrupted(dir.path()).dir().to_owned();
+        for name in ["lock", NAME, DRAFT] {
+            let path = job.join(name);
+            let puts: [(&str, &dyn Fn()); 4] = [
+                ("a FIFO", &|| mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap()),
+                ("a link", &|| std::os::unix::fs::symlink(&elsewhere, &path).unwrap()),
+                ("a socket", &|| drop(std::os::unix::net::UnixListener::bind(&path).unwrap())),
+                ("a directory", &|| fs::create_dir(&path).unwrap()),
+            ];
+            for (what, put) in puts {
+                let _ = fs::rename(&path, job.join("kept"));
+                put();
+                let error = Job::take(dir.path(), request("24h")).unwrap_err();
+                let told = error.to_string();
+                assert!(matches!(error, JobError::NoFile { .. }) && told.contains(what) && told.contains(name), "{told}");
+                if what == "a directory" {
+                    fs::remove_dir(&path).unwrap()
+                } else {
+                    fs::remove_file(&path).unwrap()
+                }
+                let _ = fs::rename(job.join("kept"), &path);
+            }
+        }
+        assert_eq!(fs::read(&elsewhere).unwrap(), b"somebody else's");
+        assert!(Job::take(dir.path(), request("24h")).unwrap().is_interrupted(), "nothing was touched");
     }
 
     #[test]

@@ -10,6 +10,9 @@ use secrecy::{SecretString, zeroize::Zeroize};
 
 use super::defaults::SECRET_BYTES_MAX;
 
+/// What is said of a directory or a FIFO.
+const NO_FILE: &str = "not a regular file";
+
 /// The place of a client secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretSource {
@@ -41,7 +44,7 @@ impl SecretSource {
     pub(super) fn concern(&self) -> Option<String> {
         match self {
             SecretSource::Environment(_) => None,
-            SecretSource::File(path) => match File::open(path).and_then(|file| file.metadata()) {
+            SecretSource::File(path) => match open(path).and_then(|file| file.metadata()) {
                 Err(error) => Some(format!("{}; this tenant can't be collected until the file is there", explain(&error))),
                 Ok(meta) => check(path, &meta).err().or_else(|| {
                     (meta.mode() & 0o040 != 0)
@@ -52,8 +55,16 @@ impl SecretSource {
     }
 }
 
+/// Opens a secret's file. Where something else stands, a FIFO for example, opening could wait for ever.
+fn open(path: &Path) -> io::Result<File> {
+    match fs::metadata(path)?.is_file() {
+        true => File::open(path),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, NO_FILE)),
+    }
+}
+
 fn read_file(path: &Path) -> Result<Vec<u8>, String> {
-    let file = File::open(path).map_err(|error| explain(&error))?;
+    let file = open(path).map_err(|error| explain(&error))?;
     // Asked of the open file, so that what is checked is what is read.
     let meta = file.metadata().map_err(|error| explain(&error))?;
     check(path, &meta)?;
@@ -65,7 +76,7 @@ fn read_file(path: &Path) -> Result<Vec<u8>, String> {
 /// Refuses what is no secret's place.
 fn check(path: &Path, meta: &fs::Metadata) -> Result<(), String> {
     if !meta.is_file() {
-        return Err("not a regular file".to_owned());
+        return Err(NO_FILE.to_owned());
     }
     let mode = meta.mode() & 0o7777;
     let exposed = match (mode & 0o002 != 0, mode & 0o004 != 0) {
@@ -94,6 +105,7 @@ fn explain(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "there is no such file".to_owned(),
         io::ErrorKind::PermissionDenied => "this user may not read it".to_owned(),
+        io::ErrorKind::InvalidInput => NO_FILE.to_owned(),
         _ => format!("it can't be read: {error}"),
     }
 }
@@ -211,6 +223,11 @@ mod tests {
     fn other_places() {
         let directory = tempfile::tempdir().unwrap();
         assert!(SecretSource::File(directory.path().to_owned()).read().unwrap_err().contains("not a regular file"));
+        let fifo = directory.path().join("fifo");
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        let fifo = SecretSource::File(fifo);
+        assert!(fifo.read().unwrap_err().contains("not a regular file"), "and it is not waited for");
+        assert!(fifo.concern().unwrap().contains("not a regular file"));
         assert!(SecretSource::Environment("CARGO_MANIFEST_DIR").read().is_ok());
         let error = SecretSource::Environment("DEFENDER_FEED_THIS_IS_NOT_SET").read().unwrap_err();
         assert_eq!(error, "environment variable DEFENDER_FEED_THIS_IS_NOT_SET: it is not set");

@@ -240,6 +240,17 @@ mod tests {
     }
 
     #[test]
+    fn a_fifo_in_the_place_of_the_file_is_neither_waited_for_nor_written_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut letters = DeadLetters::new(dir.path(), DEAD_LETTER_LIMIT);
+        std::fs::create_dir(dir.path().join("dead-letter")).unwrap();
+        let path = letters.path(&feed().tenant);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        let error = letters.keep(&feed(), &[letter(0, b"one")]).unwrap_err();
+        assert!(error.to_string().contains("not a regular file"), "{error}");
+    }
+
+    #[test]
     fn the_file_may_be_exactly_as_long_as_its_limit() {
         let length = lines(&feed(), &[letter(0, b"one")]).len() as u64;
         for (limit, kept) in [(2 * length, Kept::All), (2 * length - 1, Kept::Full)] {

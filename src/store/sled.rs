@@ -12,6 +12,7 @@
 //! | an unfinished `snap.*.generating` or `conf` makes every later open fail (`pagecache/snapshot.rs`, `config.rs`) | moved aside before open, see `store/snapshot.rs` |
 //! | damaged files make it panic, at open and later | every call is made under `catch_unwind`; after a panic or an error its handle is left alone for good |
 //! | a failed write can leave whoever waits for it waiting for ever (`pagecache/logger.rs`) | see [`flush`] |
+//! | while it opens, a read that fails counts as the end of what was written, and what comes after is overwritten (`pagecache/iterator.rs`) | every file is read to its end before, see `store/readable.rs` |
 //! | damaged files can open clean at an older state, or with one value gone back | the feeds' digests, and the witness |
 //! | after an error its state in memory is unknown | the handle refuses everything from then on |
 //!
@@ -46,9 +47,9 @@ use std::time::{Duration, Instant};
 
 use ::sled::{Batch, Config, Db, Error, Mode};
 
-use super::StoreError;
 use super::edit::{Each, Values, Writes};
 use super::record::LARGE_VALUE;
+use super::{StoreError, readable};
 
 /// Pages kept in memory. The hot ones are the newest done chunks and tallies of each feed, a few kB each.
 const CACHE_BYTES: u64 = 16 << 20;
@@ -74,8 +75,11 @@ impl Engine {
     /// Opens the tree in `dir`, or creates it. `state_dir` is what errors name.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] if sled refuses or panics for any other reason than the state of the disk.
+    /// [`StoreError::Damaged`] if sled refuses or panics for any other reason than the state of the disk; [`StoreError::Io`],
+    /// with nothing touched, if a file of the tree can't be read.
     pub(super) fn open(dir: &Path, state_dir: &Path) -> Result<Self, StoreError> {
+        // Whatever it is about: what can't be read is not known to be damaged.
+        readable::every_file(dir).map_err(|e| StoreError::of_io(state_dir, "reading the store", &e))?;
         let since = Instant::now();
         let db = loop {
             let config = Config::new().path(dir).mode(Mode::LowSpace).cache_capacity(CACHE_BYTES).flush_every_ms(None);

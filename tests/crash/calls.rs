@@ -18,6 +18,9 @@ impl Kind {
     /// What is done on demand besides.
     pub(crate) const RARE: [Kind; 3] = [Kind::Error("EDQUOT", 122), Kind::Error("EROFS", 30), Kind::Error("EINTR", 4)];
 
+    /// What is done to reads: they need no room, and a kill before one leaves what a kill before the next write leaves.
+    pub(crate) const OF_READS: [Kind; 2] = [Kind::Error("EIO", 5), Kind::Error("EINTR", 4)];
+
     /// Its word on the command line.
     pub(crate) fn word(self) -> &'static str {
         match self {

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! cargo test --release --test crash -- points            SIGKILL, ENOSPC, EIO at each call that touches state, output or lock
-//! cargo test --release --test crash -- points --all      other errors, reads, and the runs that few installations ever see
+//! cargo test --release --test crash -- points --all      other errors, reads, and the runs that few installations ever see;
+//!                                                        of that --rare the runs, --errors the errors, --reads reads alone
 //! cargo test --release --test crash -- points --pairs    a kill at each call of a run, and one at each call of its restart
 //! cargo test --release --test crash -- points --list     the calls of each run; --scene NAME leaves out the other runs
 //! cargo test --release --test crash -- short             writes that end early: a file-size limit, a pipe that fills

@@ -12,6 +12,8 @@ use crate::{abreast, value};
 
 /// Cases at a time. Each waits for some seconds: for blobs that are listed late, and before it believes an odd reply.
 const WIDTH: usize = 32;
+/// So many reads of a run are hit. Of more, every so manieth: the run that makes a smaller store reads each page of the large one.
+const READS: usize = 120;
 /// How often a point that was not reached is tried again: the order of calls is the schedule's, their number hardly.
 const TRIES: usize = 8;
 
@@ -19,12 +21,16 @@ const TRIES: usize = 8;
 struct Case<'a> {
     scene: &'a Scene,
     hit: Hit,
+    /// Reads count as calls.
+    reads: bool,
 }
 
 struct Outcome {
     name: String,
+    /// What was hit, for a person: the numbers of calls differ a little from one run to the next.
+    label: String,
     findings: Findings,
-    /// A read failed, and the state was replaced because of it.
+    /// sled failed to read what had been read a moment before, and the state was replaced because of it.
     taken_for_damage: bool,
 }
 
@@ -35,45 +41,64 @@ pub(crate) fn run(bench: &Arc<Bench>, options: &[&str]) -> bool {
     let reads = options.contains(&"--all") || options.contains(&"--reads");
     let width = value(options, "--width").and_then(|n| n.parse().ok()).unwrap_or(WIDTH);
     let mut findings = Findings::default();
-    let mut scenes = scenes(bench, Watch { reads, ..Watch::default() }, rare, &mut findings);
-    if let Some(name) = value(options, "--scene") {
-        scenes.retain(|scene| scene.name == name);
-    }
+    let mut scenes = |reads| {
+        let mut scenes = scenes(bench, Watch { reads, ..Watch::default() }, rare, &mut findings);
+        if let Some(name) = value(options, "--scene") {
+            scenes.retain(|scene| scene.name == name);
+        }
+        scenes
+    };
     if options.contains(&"--list") {
-        list(&scenes);
+        list(&scenes(reads));
         return findings.0.is_empty();
     }
+    let only = value(options, "--only");
+    let calls = if options.contains(&"--reads") { Vec::new() } else { scenes(false) };
+    // The number of reads differs from run to run; so that a write is found by its number, reads don't count where it is hit.
+    let with_reads = if reads { scenes(true) } else { Vec::new() };
+    if options.contains(&"--pairs") {
+        return pairs(bench, &calls, width, only, findings);
+    }
     let mut kinds = Kind::USUAL.to_vec();
-    if options.contains(&"--all") {
+    if options.contains(&"--all") || options.contains(&"--errors") {
         kinds.extend(Kind::RARE);
     }
     let mut cases: Vec<Case<'_>> = Vec::new();
-    for scene in &scenes {
+    for scene in &calls {
         for call in &scene.run.calls {
-            cases.extend(kinds.iter().map(|kind| Case { scene, hit: Hit { at: call.number, kind: *kind } }));
+            cases.extend(kinds.iter().map(|kind| Case { scene, hit: Hit { at: call.number, kind: *kind }, reads: false }));
         }
     }
-    if options.contains(&"--pairs") {
-        return pairs(bench, &scenes, width, value(options, "--only"), findings);
+    let (points, hits) = (calls.iter().map(|scene| scene.run.calls.len()).sum::<usize>(), cases.len());
+    let mut read = 0;
+    for scene in &with_reads {
+        let reads: Vec<_> = scene.run.calls.iter().filter(|call| call.is_read()).collect();
+        read += reads.len();
+        for call in reads.iter().step_by(reads.len().div_ceil(READS).max(1)) {
+            cases.extend(Kind::OF_READS.map(|kind| Case { scene, hit: Hit { at: call.number, kind }, reads: true }));
+        }
     }
-    let counts: Vec<String> = scenes.iter().map(|scene| format!("{} {}", scene.name, scene.run.calls.len())).collect();
-    let points: usize = scenes.iter().map(|scene| scene.run.calls.len()).sum();
-    let only = value(options, "--only");
+    let hit_reads = cases.len() - hits;
     if let Some(only) = only {
         cases.retain(|case| case.name() == only);
     }
-    let outcomes = abreast::each(&cases, width, |case| case.play(bench, reads, only.is_some()));
+    let outcomes = abreast::each(&cases, width, |case| case.play(bench, only.is_some()));
     let taken_for_damage = outcomes.iter().filter(|outcome| outcome.taken_for_damage).count();
-    report(outcomes, reads, &mut findings);
+    report(outcomes, &mut findings);
+    let counts: Vec<String> = calls.iter().map(|scene| format!("{} {}", scene.name, scene.run.calls.len())).collect();
     println!(
-        "points: {points} calls ({}) x {} kinds ({}): {} crashes and restarts in {} s: {}{}",
+        "points: {points} calls ({}) x {} kinds ({}){}: {} crashes and restarts in {} s: {}",
         counts.join(", "),
         kinds.len(),
         kinds.iter().map(|kind| kind.word()).collect::<Vec<_>>().join(", "),
+        if reads {
+            format!(", {hit_reads} errors at {read} reads, {taken_for_damage} of which sled took for damage")
+        } else {
+            String::new()
+        },
         cases.len(),
         begun.elapsed().as_secs(),
         figures(&findings),
-        if reads { format!(", {taken_for_damage} failed reads taken for damage") } else { String::new() }
     );
     !cases.is_empty() && findings.0.is_empty()
 }
@@ -92,7 +117,8 @@ fn pairs(bench: &Arc<Bench>, scenes: &[Scene], width: usize, only: Option<&str>,
     let begun = Instant::now();
     let mut cases: Vec<Case<'_>> = Vec::new();
     for scene in scenes {
-        cases.extend(scene.run.calls.iter().map(|call| Case { scene, hit: Hit { at: call.number, kind: Kind::Kill } }));
+        let kill = |at| Case { scene, hit: Hit { at, kind: Kind::Kill }, reads: false };
+        cases.extend(scene.run.calls.iter().map(|call| kill(call.number)));
     }
     if let Some(only) = only {
         cases.retain(|case| case.name() == only);
@@ -121,25 +147,25 @@ pub(crate) fn figures(findings: &Findings) -> String {
     each.collect::<Vec<_>>().join(", ")
 }
 
-fn report(outcomes: Vec<Outcome>, reads: bool, findings: &mut Findings) {
-    let reads = if reads { " --reads" } else { "" };
+fn report(outcomes: Vec<Outcome>, findings: &mut Findings) {
     for outcome in outcomes.into_iter().filter(|outcome| !outcome.findings.0.is_empty()) {
         for (wrong, what) in outcome.findings.0 {
-            println!("FAILED {}: {wrong:?}: {what}", outcome.name);
+            println!("FAILED {} ({}): {wrong:?}: {what}", outcome.name, outcome.label);
             findings.add(wrong, what);
         }
-        println!("  repeat: cargo test --release --test crash -- points{reads} --only {}", outcome.name);
+        println!("  repeat: cargo test --release --test crash -- points --all --only {}", outcome.name);
     }
 }
 
 impl Case<'_> {
     fn name(&self) -> String {
-        format!("{}:{}:{}", self.scene.name, self.hit.at, self.hit.kind.word())
+        let read = if self.reads { "read-" } else { "" };
+        format!("{}:{read}{}:{}", self.scene.name, self.hit.at, self.hit.kind.word())
     }
 
     /// Kills at the point, and then at each call of the restart. Gives how many pairs that were.
     fn play_pairs(&self, bench: &Arc<Bench>) -> (usize, Findings) {
-        let Case { scene, hit } = self;
+        let Case { scene, hit, .. } = self;
         let mut findings = Findings::default();
         let killed = (0..TRIES).find_map(|_| {
             let mut host = scene.base.as_ref().map_or_else(|| bench.host(), Host::twin);
@@ -176,8 +202,9 @@ impl Case<'_> {
     }
 
     /// Hits the point, looks at what that leaves, starts again and looks at the end.
-    fn play(&self, bench: &Arc<Bench>, reads: bool, tells: bool) -> Outcome {
-        let Case { scene, hit } = self;
+    fn play(&self, bench: &Arc<Bench>, tells: bool) -> Outcome {
+        let Case { scene, hit, reads } = self;
+        let reads = *reads;
         let mut findings = Findings::default();
         for _ in 0..TRIES {
             let mut host = scene.base.as_ref().map_or_else(|| bench.host(), Host::twin);
@@ -188,24 +215,27 @@ impl Case<'_> {
                 println!("{}: hit {}: {}", self.name(), call.label(&host.root), run.story());
             }
             judge_crash(*hit, &run, &mut findings);
-            // sled takes a read that fails for the end of what was written, and comes up older. The witness unmasks that, as
-            // it does damage: nothing is lost, but what it does not know comes again.
-            let taken_for_damage = call.is_read() && hit.kind != Kind::Kill && run.said.contains("moved to");
-            let trust = if taken_for_damage { Trust::Suspect } else { scene.trust };
+            // The store reads everything before sled does (`store/readable.rs`), and if that fails, it says so and touches
+            // nothing. What sled reads then is in the system's cache, so this read can't fail but here. If it does, sled takes it
+            // for the end of what was written, and comes up older. The witness unmasks that, as it does damage: nothing is lost,
+            // but what it does not know comes again.
+            let of_sled = call.name == "pread" && call.path != host.output() && hit.kind == Kind::OF_READS[0];
+            let trust = if of_sled { Trust::Suspect } else { scene.trust };
             let durable = audit::durable_output(before, &run.calls, &host.output());
             audit::after_crash(&host, &scene.tenant, trust, durable, &mut findings);
             let repeated = trust.repeats(audit::last_batch(&run.calls, &host.output()));
             let last = host.poll_once(&scene.tenant, Watch { reads, ..Watch::default() });
+            let replaced = |run: &Run| ["state_damaged", "state_rolled_back"].iter().any(|word| run.said.contains(word));
+            let taken_for_damage = of_sled && scene.trust == Trust::Whole && (replaced(&run) || replaced(&last));
             // Where the last byte can't be read, a line is ended that may have been whole.
             let blank = usize::from(call.path == host.output() && matches!(call.name.as_str(), "open" | "pread"));
             let allowed = Allowed { repeated, torn: 0, blank, trust };
             audit::after_restart(&host, &scene.tenant, &last, allowed, &mut findings);
-            let name = format!("{} ({})", self.name(), call.label(&host.root));
-            return Outcome { name: if findings.0.is_empty() { name } else { self.name() }, findings, taken_for_damage };
+            return Outcome { name: self.name(), label: call.label(&host.root), findings, taken_for_damage };
         }
         let label = scene.run.calls[hit.at - 1].label(&scene.after.root);
         findings.add(Wrong::Missed, format!("{label} was not reached in {TRIES} runs"));
-        Outcome { name: self.name(), findings, taken_for_damage: false }
+        Outcome { name: self.name(), label, findings, taken_for_damage: false }
     }
 }
 

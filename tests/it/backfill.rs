@@ -1,5 +1,7 @@
 //! `backfill`: one range of time, once.
 
+use std::os::unix::fs::FileTypeExt;
+
 use crate::vocabulary::*;
 
 /// A day of made-up content: some hundreds of wanted records in awkward company.
@@ -257,4 +259,25 @@ fn assert_complete_after_a_kill(lines: &[String], tenant: &Tenant) {
     let wanted: Vec<_> = wanted.into_iter().map(|w| w.line).collect();
     let known = counted(&wanted);
     assert!(lines.iter().all(|line| known.contains_key(line.as_str())), "a line that no blob has");
+}
+
+/// Opening a FIFO waits for somebody who writes into it, which is for ever.
+#[test]
+fn a_fifo_in_the_place_of_a_file_of_its_job_is_refused_at_once_and_stays() {
+    use rustix::fs::{CWD, FileType, mknodat};
+    let tenant = service().blob(hours_ago(5), records([mail("a")])).serve();
+    for_each(&["job.json", "job.json.new", "lock"], |name| {
+        let host = Host::new();
+        let path =
+            host.write(&format!("state/jobs/{}/dead-letter/beside", tenant.id()), "").ancestors().nth(2).unwrap().join(name);
+        mknodat(CWD, &path, FileType::Fifo, 0o600.into(), 0).unwrap();
+        let shown = path.display().to_string();
+        let refused = host.backfill(&tenant).run().expect(1).says(&[&shown, "a FIFO", "move it elsewhere and start again"]);
+        assert_eq!(refused.stdout, "");
+        // Who only looks, neither waits nor minds.
+        host.run("state").args(["show", "--state-dir", host.state().to_str().unwrap()]).run();
+        assert!(std::fs::symlink_metadata(&path).unwrap().file_type().is_fifo(), "it is a person's to move");
+        std::fs::remove_file(&path).unwrap();
+        assert_same(&host.backfill(&tenant).run().expect(0).lines(), &tenant.lines());
+    });
 }
