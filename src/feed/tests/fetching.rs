@@ -274,3 +274,26 @@ fn a_backlog_without_room_waits_until_what_is_known_has_drained() {
     assert_eq!(fetched, 3_200);
     assert_eq!(run.feed.status(run.clocks()).balance.done, 3_200);
 }
+
+/// Another listing may have a better entry; for a blob that nobody waits for, there is nothing to look for.
+#[test]
+fn an_entry_that_leads_elsewhere_is_looked_up_anew() {
+    let windows = |run: &Run| -> Vec<Window> {
+        let window = |action: &Action| match action {
+            Action::List { window, .. } => Some(*window),
+            _ => None,
+        };
+        run.log.iter().filter_map(|(_, action)| window(action)).collect()
+    };
+    for waiting in [true, false] {
+        let mut run = held(follow(), None, vec![aged(300)]);
+        assert_eq!(run.fetched(), [aged(300)]);
+        let blob = if waiting { aged(300) } else { aged(299) };
+        let before = windows(&run).len();
+        run.handle(failed(&blob, Fault::ForeignOrigin, run.clocks()));
+        run.step();
+        let created = blob.created.floor_second();
+        let anew = Window::new(created - secs(300), created + secs(1)).unwrap();
+        assert_eq!(windows(&run)[before..], if waiting { vec![anew] } else { Vec::new() });
+    }
+}

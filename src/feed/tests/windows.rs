@@ -160,6 +160,20 @@ fn each_refusal_at_the_edge_moves_it() {
     }
 }
 
+/// A service that goes on refusing does so for another reason, and what it still keeps is not given up.
+#[test]
+fn the_edge_moves_by_two_hours_at_most() {
+    let mut lister = range(3);
+    let steps = (0..=24).map(|step| SAFE_EDGE - secs(5 * MINUTE * step));
+    for edge in std::iter::once(HARD_EDGE).chain(steps) {
+        let (id, _) = lister.next(secs(1_000), BASE + edge - secs(10), true).unwrap();
+        lister.broken(id, Broken::Window, Duration::ZERO, &mut jitter());
+    }
+    let at = BASE + SAFE_EDGE - secs(2 * HOUR);
+    assert_eq!(lister.lost(at), None);
+    assert_eq!(lister.lost(at + secs(1)), Some((BASE, server(1))));
+}
+
 /// One that is refused elsewhere says nothing about the edge.
 #[test]
 fn a_refusal_within_retention_loses_nothing() {
