@@ -186,6 +186,16 @@ fn a_refusal_within_retention_loses_nothing() {
 }
 
 #[test]
+fn what_can_not_be_looked_up_any_more_is_let_go() {
+    let mut lister = range(1);
+    lister.give_up(BASE, server(HOUR));
+    lister.look_again(BASE);
+    assert!(!lister.is_done());
+    assert!(nothing(&mut lister, secs(1), (HARD_EDGE + secs(1)).as_secs()));
+    assert!(lister.is_done());
+}
+
+#[test]
 fn what_is_being_listed_is_not_lost() {
     let mut lister = range(50);
     let (id, ..) = next(&mut lister, secs(1), LATER);
