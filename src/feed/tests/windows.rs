@@ -186,6 +186,31 @@ fn a_refusal_within_retention_loses_nothing() {
 }
 
 #[test]
+fn what_can_not_be_looked_up_any_more_is_let_go() {
+    let mut lister = range(1);
+    lister.give_up(BASE, server(HOUR));
+    lister.look_again(BASE);
+    assert!(!lister.is_done());
+    assert!(nothing(&mut lister, secs(1), (HARD_EDGE + secs(1)).as_secs()));
+    assert!(lister.is_done());
+}
+
+#[test]
+fn what_is_looked_up_anew_is_looked_up_to_its_end() {
+    let mut lister = range(1);
+    lister.give_up(BASE, server(HOUR));
+    lister.look_again(BASE);
+    lister.look_again(server(30 * HOUR));
+    for end in [23 * HOUR, 30 * HOUR + 1] {
+        assert!(!lister.is_done());
+        let (id, _, asked) = next(&mut lister, secs(1), LATER);
+        assert_eq!(asked.to(), server(end));
+        complete(&mut lister, id, secs(1));
+    }
+    assert!(lister.is_done());
+}
+
+#[test]
 fn what_is_being_listed_is_not_lost() {
     let mut lister = range(50);
     let (id, ..) = next(&mut lister, secs(1), LATER);
