@@ -68,8 +68,8 @@
 //! marked epoch. Feeds that are intact, root and digest included, are copied over as they are, and the open gaps of the
 //! others as far as they can be read. If sled opens clean but a feed stands behind the witness, the store has gone back: it
 //! is replaced by a copy in the same way, the floor becomes the lower of both, and the epoch is marked. A full or
-//! unwritable disk is never taken for damage: nothing is moved. Nor is one that can't be read: every file of the tree is read to
-//! its end before sled opens it, because sled would take what it can't read for the end of what was written, and overwrite it.
+//! unwritable disk is never taken for damage: nothing is moved. Nor is a read that fails in passing: every file of the tree is read
+//! to its end before sled opens it, because sled would take what it can't read for the end of what was written, and overwrite it.
 //!
 //! Each state has a random number, which its witness and the root of each feed carry. If they differ, files of two states
 //! were mixed up, and nothing tells which of them the output is of: both are kept, none is believed, and every feed starts

@@ -83,7 +83,7 @@ async fn write(mut queue: mpsc::UnboundedReceiver<Job>, lags: Lags) {
 }
 
 fn well(number: u64, watch: Watch) -> Tenant {
-    let mut dice = Dice::new(number, &[0x6372_6f77_64]);
+    let mut dice = Dice::new(number, &[0x0063_726f_7764]);
     let blobs = (0..BLOBS).map(|n| {
         let appears = BEGIN + Duration::from_millis(dice.below(u64::try_from(LASTS.as_millis()).unwrap()));
         NewBlob::new(appears, format!(r#"[{{"RecordType":28,"Id":"{number}-{n}","Appeared":{}}}]"#, appears.0))

@@ -129,7 +129,7 @@ impl Outside {
         let (mut oracle, _) = Oracle::new(&fate);
         let plan = Plan::Range { from: Moment::At(range.start), to: Moment::At(range.end) };
         oracle.expect_only(range);
-        let dice = Dice::new(fate.seed, &[0x6265_7369_6465]);
+        let dice = Dice::new(fate.seed, &[0x0062_6573_6964_6500]);
         Self::of(World::new(fate, dice, world.common.clone(), plan, oracle, world.trace))
     }
 

@@ -75,11 +75,10 @@ impl Engine {
     /// Opens the tree in `dir`, or creates it. `state_dir` is what errors name.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] if sled refuses or panics for any other reason than the state of the disk; [`StoreError::Io`],
-    /// with nothing touched, if a file of the tree can't be read.
+    /// [`StoreError::Damaged`] if sled refuses or panics for any other reason than the state of the disk, or the disk has lost a
+    /// part of a file; [`StoreError::Io`], with nothing touched, if a file of the tree can't be read for another reason.
     pub(super) fn open(dir: &Path, state_dir: &Path) -> Result<Self, StoreError> {
-        // Whatever it is about: what can't be read is not known to be damaged.
-        readable::every_file(dir).map_err(|e| StoreError::of_io(state_dir, "reading the store", &e))?;
+        readable::check(dir, state_dir)?;
         let since = Instant::now();
         let db = loop {
             let config = Config::new().path(dir).mode(Mode::LowSpace).cache_capacity(CACHE_BYTES).flush_every_ms(None);
