@@ -7,8 +7,12 @@
 //! [`oracle`] knows the truth and looks on at each write and each commit. After eight days or more the faults end, and
 //! everything that the promise covers must be out soon.
 //!
-//! `cargo test` runs some ten thousands of seeds; `DEFENDER_FEED_SEEDS=1000000 cargo test --lib simulation::seeds` runs a
-//! million and prints the figures; `DEFENDER_FEED_SEED=7 cargo test --lib simulation::replay` tells one step by step.
+//! In some seeds a backfill runs beside the poller ([`beside`]), in some a bad tenant shares its process ([`neighbour`]; many of
+//! them: [`crowd`]).
+//!
+//! `cargo test` runs some ten thousands of seeds; `DEFENDER_FEED_SEEDS=1000000 cargo test --profile simulation --lib
+//! simulation::tests::seeds` runs a million and prints the figures; `DEFENDER_FEED_SEED=7 cargo test --lib
+//! simulation::tests::replay` tells one step by step.
 //! For unit tests alone: nothing of it is compiled into the product.
 
 mod beside;
