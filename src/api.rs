@@ -13,9 +13,10 @@ mod subscription;
 pub mod verdict;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use secrecy::ExposeSecret;
+use tokio::time::Instant;
 use url::Url;
 
 pub use listing::{EntryError, read_entry};
@@ -89,11 +90,14 @@ pub struct Client<T: Transport> {
     transport: T,
     origin: Arc<Origin>,
     tokens: TokenSource<T>,
+    /// Until when the service asked for silence. Who paces the requests keeps it for those that are not under way yet.
+    silence: Arc<Mutex<Option<Instant>>>,
 }
 
 impl<T: Transport> Clone for Client<T> {
     fn clone(&self) -> Self {
-        Self { transport: self.transport.clone(), origin: self.origin.clone(), tokens: self.tokens.clone() }
+        let Self { transport, origin, tokens, silence } = self;
+        Self { transport: transport.clone(), origin: origin.clone(), tokens: tokens.clone(), silence: silence.clone() }
     }
 }
 
@@ -107,7 +111,7 @@ impl<T: Transport> Client<T> {
     /// A client that sends over `transport` with tokens from `tokens`. Sends nothing yet.
     pub fn new(transport: T, settings: ApiSettings, tokens: TokenSource<T>) -> Self {
         let origin = Origin::new(&settings.api_url, &settings.tenant, &settings.publisher);
-        Self { transport, origin: Arc::new(origin), tokens }
+        Self { transport, origin: Arc::new(origin), tokens, silence: Arc::default() }
     }
 
     /// The application's subscriptions (`activity-api.md` section 5.3).
@@ -219,8 +223,10 @@ impl<T: Transport> Client<T> {
         let mut patience = self.patience();
         loop {
             let (mut reply, token) = self.accepted(kind, method, &url, &mut patience).await?;
-            let date = reply.headers.date();
+            let head = Instant::now();
             let value = wire::read_whole(&mut reply.body, SUBSCRIPTIONS_LIMIT).await;
+            // The service's time now: a body may take minutes.
+            let date = reply.headers.date().map(|date| date + head.elapsed());
             let value = value.map_err(|error| body_failure(kind, error, date))?;
             let said = ErrorBody::read(&value);
             if !said.is_error {
@@ -228,6 +234,7 @@ impl<T: Transport> Client<T> {
                 return Ok((reply.status, Answer { value, date }));
             }
             let refusal = judge(kind, reply.status, &reply.headers, &said, Some(&token));
+            self.note_silence(&refusal.failure.fault);
             if !self.deserves_newer_token(&refusal, &token, &mut patience) {
                 return Err(refusal.failure);
             }
@@ -243,7 +250,7 @@ impl<T: Transport> Client<T> {
         patience: &mut Patience,
     ) -> Result<(Reply<T::Body>, Arc<Token>), Failure> {
         loop {
-            let token = self.tokens.token().await?;
+            let token = self.token_in_peace().await?;
             let request = Request { method, url: url.clone(), bearer: Some(token.secret.clone()), form: None };
             let reply = self.transport.send(request).await;
             let mut reply = reply.map_err(|error| Failure::of_wire(kind, &error, None))?;
@@ -251,8 +258,29 @@ impl<T: Transport> Client<T> {
                 return Ok((reply, token));
             }
             let refusal = refusal(kind, &mut reply, &token).await;
+            self.note_silence(&refusal.failure.fault);
             if !self.deserves_newer_token(&refusal, &token, patience) {
                 return Err(refusal.failure);
+            }
+        }
+    }
+
+    fn note_silence(&self, fault: &Fault) {
+        if let Fault::Throttled { retry_after: Some(wait) } | Fault::Transient { retry_after: Some(wait) } = fault {
+            let mut silence = self.silence.lock().unwrap_or_else(PoisonError::into_inner);
+            *silence = (*silence).max(Some(Instant::now() + *wait));
+        }
+    }
+
+    /// A token, when the service does not want silence: a request that was under way when it asked for that, and waited for a token
+    /// or is sent again with another one, waits here.
+    async fn token_in_peace(&self) -> Result<Arc<Token>, Failure> {
+        loop {
+            let token = self.tokens.token().await?;
+            let silence = *self.silence.lock().unwrap_or_else(PoisonError::into_inner);
+            match silence.filter(|until| *until > Instant::now()) {
+                Some(until) => tokio::time::sleep_until(until).await,
+                None => return Ok(token),
             }
         }
     }

@@ -122,7 +122,7 @@ impl Job {
             let path = path.to_owned();
             move |error| JobError::Io { path, error }
         };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(io(&dir))?;
+        make_directory(&dir).map_err(io(&dir))?;
         ["lock", NAME, DRAFT].iter().try_for_each(|name| refuse_what_is_no_file(&dir.join(name)))?;
         let path = dir.join("lock");
         let mut lock =
@@ -164,12 +164,13 @@ impl Job {
         self.before.as_ref().is_some_and(|before| !before.finished) && self.store_dir().exists()
     }
 
-    /// Decides whether to go on. `written` is where the interrupted run's output stood at its last commit, `output` where
-    /// this run's output stands now; nothing for outputs that are no regular files.
+    /// Decides whether to go on. `written` is where the interrupted run's output stood at each feed's last commit, `output` where
+    /// this run's output stands now; nothing for outputs that are no regular files. A run that went on into another file leaves
+    /// marks of both.
     ///
     /// # Errors
     /// If it was told to resume and there is nothing of that kind to go on with.
-    pub fn decide(&self, resume: bool, written: Option<OutputMark>, output: Option<OutputMark>) -> Result<Start, JobError> {
+    pub fn decide(&self, resume: bool, written: &[OutputMark], output: Option<OutputMark>) -> Result<Start, JobError> {
         let Some(before) = self.before.as_ref().filter(|_| self.is_interrupted()) else {
             return if resume { Err(JobError::Nothing { path: self.dir.clone() }) } else { Ok(Start::Afresh(None)) };
         };
@@ -181,23 +182,26 @@ impl Job {
                 Ok(Start::Afresh(Some(format!("the interrupted run asked for something else ({before})"))))
             };
         }
-        let same_file = matches!((written, output), (Some(w), Some(o)) if (w.device, w.inode) == (o.device, o.inode));
-        let whole = matches!((written, output), (Some(w), Some(o)) if o.length >= w.length);
-        Ok(match (resume, same_file, whole) {
-            (_, true, true) => Start::Resume,
-            (_, true, false) => Start::Afresh(Some("the output file has lost what the interrupted run wrote".into())),
-            (true, false, _) => Start::Resume,
-            (false, false, _) => Start::Afresh(Some("this is another output than the interrupted run's (see --resume)".into())),
+        let same_file = |mark: &OutputMark| output.is_some_and(|o| (mark.device, mark.inode) == (o.device, o.inode));
+        let lost = |mark: &OutputMark| same_file(mark) && output.is_some_and(|o| o.length < mark.length);
+        Ok(if written.iter().any(lost) {
+            Start::Afresh(Some("the output file has lost what the interrupted run wrote".into()))
+        } else if resume || (!written.is_empty() && written.iter().all(same_file)) {
+            Start::Resume
+        } else {
+            Start::Afresh(Some("this is another output than the interrupted run's (see --resume)".into()))
         })
     }
 
-    /// Writes down what is about to be done. Afresh, the store of the run before is removed first.
+    /// Writes down what is about to be done. Afresh, the store of the run before is removed first; and before that its job file,
+    /// since what is left of a store that was half removed must not be gone on with.
     ///
     /// # Errors
     /// If the directory can't be written.
     pub fn begin(&mut self, start: &Start) -> Result<(), JobError> {
         let store = self.store_dir();
         if matches!(start, Start::Afresh(_)) && store.exists() {
+            self.forget()?;
             fs::remove_dir_all(&store).map_err(|error| JobError::Io { path: store, error })?;
         }
         self.save(false)
@@ -209,6 +213,17 @@ impl Job {
     /// If the directory can't be written.
     pub fn finish(&mut self) -> Result<(), JobError> {
         self.save(true)
+    }
+
+    fn forget(&mut self) -> Result<(), JobError> {
+        let path = self.dir.join(NAME);
+        let removed = match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => File::open(&self.dir).and_then(|dir| dir.sync_all()),
+        };
+        removed.map_err(|error| JobError::Io { path, error })?;
+        self.before = None;
+        Ok(())
     }
 
     fn save(&mut self, finished: bool) -> Result<(), JobError> {
@@ -236,6 +251,18 @@ impl Request {
         let filters: Vec<_> = self.feeds.iter().map(|(_, filter)| filter.as_str()).collect();
         format!("--since {}{until} --record-types {} --format {}", self.since, filters.join(" / "), self.format.0)
     }
+}
+
+/// Makes a directory and those above it, each with a name that outlasts a loss of power: what is committed within would be gone
+/// with it.
+fn make_directory(dir: &Path) -> std::io::Result<()> {
+    let Some(parent) = dir.parent().filter(|_| !dir.is_dir()) else { return Ok(()) };
+    make_directory(parent)?;
+    match fs::DirBuilder::new().mode(0o700).create(dir) {
+        Err(error) if !(error.kind() == ErrorKind::AlreadyExists && dir.is_dir()) => return Err(error),
+        _ => {}
+    }
+    File::open(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?.sync_all()
 }
 
 /// Refuses a link, a FIFO, a directory or the like, before anything is opened.
@@ -302,14 +329,42 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let job = interrupted(dir.path());
         let afresh = |start: Result<Start, JobError>| matches!(start, Ok(Start::Afresh(Some(_))));
-        assert_eq!(job.decide(false, mark(7, 100), mark(7, 100)).unwrap(), Start::Resume);
-        assert_eq!(job.decide(false, mark(7, 100), mark(7, 150)).unwrap(), Start::Resume);
-        assert!(afresh(job.decide(false, mark(7, 100), mark(7, 0))));
-        assert!(afresh(job.decide(true, mark(7, 100), mark(7, 99))));
-        assert!(afresh(job.decide(false, mark(7, 100), mark(8, 500))));
-        assert!(afresh(job.decide(false, None, None)));
-        assert_eq!(job.decide(true, None, None).unwrap(), Start::Resume);
-        assert_eq!(job.decide(true, mark(7, 100), None).unwrap(), Start::Resume);
+        assert_eq!(job.decide(false, mark(7, 100).as_slice(), mark(7, 100)).unwrap(), Start::Resume);
+        assert_eq!(job.decide(false, mark(7, 100).as_slice(), mark(7, 150)).unwrap(), Start::Resume);
+        assert!(afresh(job.decide(false, mark(7, 100).as_slice(), mark(7, 0))));
+        assert!(afresh(job.decide(true, mark(7, 100).as_slice(), mark(7, 99))));
+        assert!(afresh(job.decide(false, mark(7, 100).as_slice(), mark(8, 500))));
+        assert!(afresh(job.decide(false, &[], None)));
+        assert_eq!(job.decide(true, &[], None).unwrap(), Start::Resume);
+        assert_eq!(job.decide(true, mark(7, 100).as_slice(), None).unwrap(), Start::Resume);
+    }
+
+    #[test]
+    fn what_lies_in_two_outputs_is_looked_for_in_the_one_that_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let job = interrupted(dir.path());
+        // One feed was committed last when the output was file 7, the other when it was file 8.
+        let marks: Vec<OutputMark> = mark(7, 1_000).into_iter().chain(mark(8, 100)).collect();
+        let afresh = |start: Result<Start, JobError>| matches!(start, Ok(Start::Afresh(Some(_))));
+        assert_eq!(job.decide(true, &marks, mark(8, 100)).unwrap(), Start::Resume);
+        assert!(afresh(job.decide(true, &marks, mark(8, 0))), "a shell has cut it off");
+        assert!(afresh(job.decide(true, &marks, mark(7, 999))));
+        assert!(afresh(job.decide(false, &marks, mark(8, 100))), "it holds nothing of the first feed");
+    }
+
+    #[test]
+    fn a_store_that_is_not_wholly_removed_is_not_gone_on_with() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut job = interrupted(dir.path());
+        // A file in its place can't be removed as a directory, and so stands for a removal that did not come to its end.
+        fs::remove_dir(job.store_dir()).unwrap();
+        fs::write(job.store_dir(), "").unwrap();
+        assert!(job.is_interrupted());
+        job.begin(&Start::Afresh(None)).unwrap_err();
+        drop(job);
+        let job = Job::take(dir.path(), request("24h")).unwrap();
+        assert!(!job.is_interrupted());
+        assert!(matches!(job.decide(true, &[], mark(7, 0)), Err(JobError::Nothing { .. })));
     }
 
     #[test]
@@ -356,13 +411,13 @@ mod tests {
     #[test]
     fn resume_wants_the_same_request_and_an_interrupted_run() {
         let dir = tempfile::tempdir().unwrap();
-        let error = Job::take(dir.path(), request("24h")).unwrap().decide(true, None, None).unwrap_err();
+        let error = Job::take(dir.path(), request("24h")).unwrap().decide(true, &[], None).unwrap_err();
         assert!(error.to_string().contains("no interrupted run"), "{error}");
         drop(interrupted(dir.path()));
-        let error = Job::take(dir.path(), request("48h")).unwrap().decide(true, None, None).unwrap_err();
+        let error = Job::take(dir.path(), request("48h")).unwrap().decide(true, &[], None).unwrap_err();
         assert!(error.to_string().contains("--since 24h"), "{error}");
         let mut job = interrupted(dir.path());
         job.finish().unwrap();
-        assert_eq!(job.decide(false, mark(1, 1), mark(1, 1)).unwrap(), Start::Afresh(None));
+        assert_eq!(job.decide(false, mark(1, 1).as_slice(), mark(1, 1)).unwrap(), Start::Afresh(None));
     }
 }

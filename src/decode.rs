@@ -54,6 +54,8 @@
 //!
 //! [`Sequence`] reads what the offline command is given: blobs, NDJSON, dead-letter files, one after another. See there.
 
+use std::borrow::Cow;
+
 use crate::domain::RecordTypes;
 
 mod frame;
@@ -63,6 +65,7 @@ mod lines;
 mod members;
 mod scan;
 mod skip;
+mod stops;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
@@ -231,6 +234,12 @@ impl Sequence {
     pub fn finish<F: FnMut(Item<'_>)>(self, each: &mut F) -> Ending {
         self.0.finish(each)
     }
+}
+
+/// The text of the first member of that name at the top level of a valid JSON object, as [`Item::Wanted`] has it; nothing if there is
+/// none, or if it is no string. What follows the member is not looked at.
+pub fn text_of<'a>(raw: &'a [u8], name: &str) -> Option<Cow<'a, str>> {
+    members::members(raw).find(|member| member.is(name))?.text()
 }
 
 /// True if a valid JSON object, as [`Item::Wanted`] has it, is a line of this program's dead-letter file: it has strings called

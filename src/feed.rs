@@ -10,7 +10,7 @@
 //! - [`blobs`]: the ledger of blobs, attempts and gaps;
 //! - [`batch`]: what the open batch holds;
 //! - [`subscription`]: checked first, started rarely;
-//! - [`pace`]: rate, pauses, width;
+//! - [`pace`]: rate, pauses, width; [`persistence`]: how long to try;
 //! - [`clock`], [`backoff`], [`stretches`]: small values.
 //!
 //! It may use `domain`, and nothing that reads, writes, sleeps or draws.
@@ -26,6 +26,7 @@ mod facts;
 mod health;
 pub mod listing;
 pub mod pace;
+pub mod persistence;
 mod protocol;
 #[cfg(test)]
 mod starts;
@@ -48,11 +49,13 @@ pub use self::subscription::{Mode, Standing};
 
 use self::backoff::Jitter;
 use self::batch::Open;
-use self::blobs::{Blobs, Persistence};
+use self::blobs::Blobs;
 use self::clock::ServerClock;
+use self::facts::Failed;
 use self::health::Health;
 use self::listing::Lister;
 use self::pace::Pace;
+use self::persistence::Persistence;
 use self::subscription::Subscription;
 use crate::domain::{BlobKey, GapId, GapReason, Time};
 use crate::mutant::{self, Mutant};
@@ -65,7 +68,7 @@ const REMEMBER: Duration = Duration::from_secs(8 * 24 * 3600);
 /// service invents blobs.
 const PASSES_MAX: u32 = 20;
 /// Blobs of the last hour are the likeliest to be listed late: a one-shot run that reaches into it looks again after this.
-const SETTLE: Duration = Duration::from_secs(2);
+const SETTLE: Duration = Duration::from_millis(700);
 /// A one-shot run gives a window up after so many failures in a row, about ten minutes.
 const LISTING_ATTEMPTS_MAX: u32 = 15;
 /// A one-shot run gives up if the subscription is still off after so many starts, the second of them a quarter of an hour later.
@@ -206,7 +209,12 @@ impl Feed {
             Input::BlobPartRefused { key } => self.blobs.forget_part(key),
             Input::BlobDone { key, counts, bytes, date } => self.blob_done(now, key, counts, bytes, date),
             Input::BlobLost { part, print, bytes, detail, date } => self.blob_lost(now, part, print, bytes, detail, date),
-            Input::BlobFailed { key, fault, detail, print, date } => self.blob_failed(now, key, &fault, &detail, print, date),
+            Input::BlobFailed { key, fault, detail, print, date } => {
+                self.blob_failed(now, Failed { key, fault, detail, print, date, asked: true });
+            }
+            Input::BlobUnasked { key, fault, detail } => {
+                self.blob_failed(now, Failed { key, fault, detail, print: None, date: None, asked: false });
+            }
             Input::Committed { id } => self.committed(now, id),
             Input::Paused { until } => self.pace.hold_until(now.mono, until),
             Input::Stop => self.stopping = true,

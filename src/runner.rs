@@ -25,7 +25,7 @@ pub use self::writer::{WriteError, Writer, Written};
 
 use self::notices::Herald;
 use self::reading::Held;
-use self::requests::{Report, Session};
+use self::requests::{Listed, Report, Session};
 use crate::api::Client;
 use crate::domain::{Counts, Fault, Gap, GapId, RecordTypes, Time};
 use crate::feed::{Action, BatchId, Feed, FeedSettings, Finish, Input, Memory, Notice, Plan, Status};
@@ -38,6 +38,8 @@ use crate::wire::Transport;
 pub const BLOBS_AT_ONCE: usize = 32;
 /// Blobs that each feed may hold besides, so that a tenant whose downloads trickle can't take the places of the others.
 const BLOBS_RESERVED: usize = 2;
+/// Room for the lines of a batch of usual size; a batch may hold four times as much.
+const BATCH_USUAL: usize = 1 << 20;
 /// After a signal, fetches in hand may take this long before they are dropped.
 const STOP_FETCHES: Duration = Duration::from_millis(2_500);
 /// After a signal, the last commit may take until here; then the process ends as it is (a reader that stalls).
@@ -366,15 +368,15 @@ impl<T: Transport, C: Clock> Driver<T, C> {
                 self.herald.request();
                 self.ask(session.start_subscription(reports), Input::SubscriptionFailed { fault: passing, detail, date });
             }
-            Action::List { id, window } => {
+            Action::List { id, window, stand_in } => {
                 self.herald.request();
                 let failed = Input::ListFailed { id, fault: passing, detail, date, sent };
-                self.ask(session.list(id, window, reports), failed);
+                self.ask(session.list(Listed { id, window, stand_in }, reports), failed);
             }
-            Action::NextPage { id, url, window } => {
+            Action::NextPage { id, url, window, stand_in } => {
                 self.herald.request();
                 let failed = Input::ListFailed { id, fault: passing, detail, date, sent };
-                self.ask(session.next_page(id, url, window, reports), failed);
+                self.ask(session.next_page(Listed { id, window, stand_in }, url, reports), failed);
             }
             Action::Fetch(order) => {
                 self.herald.request();
@@ -430,6 +432,8 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         let Parked { mut held, input, taken } = piece;
         if self.open.lines.is_empty() {
             self.open.lines = held.lines;
+            // Without this a batch is copied several times while it grows. Memory is touched only as it fills.
+            self.open.lines.reserve(BATCH_USUAL);
         } else {
             self.open.lines.append(&mut held.lines);
         }

@@ -7,8 +7,8 @@
 //! [`oracle`] knows the truth and looks on at each write and each commit. After eight days or more the faults end, and
 //! everything that the promise covers must be out soon.
 //!
-//! In some seeds a backfill runs beside the poller ([`beside`]), in some a bad tenant shares its process ([`neighbour`]; many of
-//! them: [`crowd`]).
+//! In some seeds the process is one that ends by itself and is started again by [`cron`]; in some a backfill runs beside the poller
+//! ([`beside`]), in some a bad tenant shares its process ([`neighbour`]; many of them: [`crowd`]).
 //!
 //! `cargo test` runs some ten thousands of seeds; `DEFENDER_FEED_SEEDS=1000000 cargo test --profile simulation --lib
 //! simulation::tests::seeds` runs a million and prints the figures; `DEFENDER_FEED_SEED=7 cargo test --lib
@@ -16,13 +16,18 @@
 //! For unit tests alone: nothing of it is compiled into the product.
 
 mod beside;
+mod cron;
 mod crowd;
+mod darkness;
 mod disk;
+mod ends;
 mod fate;
 mod life;
+mod manners;
 mod neighbour;
 mod network;
 mod oracle;
+mod paging;
 mod phases;
 mod tests;
 mod world;
@@ -57,6 +62,9 @@ struct Figures {
     repeated: u64,
     /// Seeds with a bad neighbour.
     neighbours: u64,
+    /// Seeds whose process is started by cron, and seeds whose listings have no end.
+    once: u64,
+    endless: u64,
     /// Seeds with a backfill beside the poller, and what the backfills brought.
     backfills: u64,
     backfilled: u64,
@@ -76,6 +84,8 @@ impl Figures {
             lines: world.oracle.lines,
             repeated: world.oracle.repeated,
             neighbours: u64::from(world.neighbour.is_some()),
+            once: u64::from(world.fate.once),
+            endless: u64::from(world.fate.endless.is_some()),
             ..Self::default()
         }
     }
@@ -104,6 +114,8 @@ impl Figures {
         self.lines += other.lines;
         self.repeated += other.repeated;
         self.neighbours += other.neighbours;
+        self.once += other.once;
+        self.endless += other.endless;
         self.backfills += other.backfills;
         self.backfilled += other.backfilled;
     }
@@ -159,7 +171,7 @@ async fn story(outside: &Outside, beside: &mut Option<Beside>) -> Result<(), Str
         }
         through(outside, &mut life, slot.until).await?;
         let world = outside.look();
-        if slot.weather == Weather::Fine && world.fate.keeps_the_terms() && !world.was_dark() {
+        if slot.weather == Weather::Fine && world.is_judged(began) {
             let owed = world.owed(began, false);
             if !owed.is_empty() {
                 return Err(format!("R25: not out after a fine half hour that began at {began}: {}", owed.join("; ")));
@@ -174,6 +186,12 @@ async fn through(outside: &Outside, life: &mut Option<Life>, until: Duration) ->
     loop {
         if outside.look().elapsed() >= until {
             return Ok(());
+        }
+        if life.is_none() && outside.look().is_once() {
+            cron::wait_for_turn(outside, until).await;
+            if outside.look().elapsed() >= until {
+                return Ok(());
+            }
         }
         let mut alive = life.take().unwrap_or_else(|| Life::start(outside));
         let next = next_blow(outside, until);
@@ -214,14 +232,7 @@ fn died(outside: &Outside, death: &Death) -> Result<(), String> {
     if let Some(wrong) = &world.wrong {
         return Err(wrong.clone());
     }
-    if *death == Death::Ended(FeedEnd::Finished(Finish::Stopped)) && world.oracle.owes_a_commit() {
-        return Err("R16: it ended in order with lines that were written and not committed".to_owned());
-    }
-    if let Death::Ended(FeedEnd::Finished(finish)) = death
-        && *finish != Finish::Stopped
-    {
-        return Err(format!("a poller ended by itself: {finish:?}"));
-    }
+    world.may_end(death)?;
     world.oracle.died();
     // At some of the deaths: a recount reads all that was ever committed.
     if world.dice.chance(0.25) {
@@ -248,7 +259,9 @@ fn damage(world: &mut world::World) {
     let witness = world.witness.filter(|_| world.dice.chance(0.7));
     world.disk = witness.map_or_else(MemoryStore::new, |(floor, begin)| known_by_the_witness(world, floor, begin));
     world.witness = witness;
-    world.oracle.state_lost(witness.map(|(floor, _)| floor), witness.map(|(_, begin)| begin));
+    let now = world.now();
+    world.oracle.state_lost(now, witness.map(|(floor, _)| floor), witness.map(|(_, begin)| begin));
+    world.manners.state_lost();
 }
 
 /// The store as it starts anew from a witness's floor.
@@ -305,6 +318,8 @@ async fn calm(outside: &Outside, life: &mut Option<Life>, beside: &mut Option<Be
         let settled = world.fate.calm;
         let mut owed = world.owed(fate::BEGIN + settled, true);
         owed.extend(world.oracle.false_gaps());
+        owed.extend(world.untold_darkness());
+        owed.extend(world.is_dark().then(|| "the subscription is still off".to_owned()));
         if owed.is_empty() {
             break;
         }
@@ -320,17 +335,19 @@ async fn calm(outside: &Outside, life: &mut Option<Life>, beside: &mut Option<Be
             }
         }
     }
-    let Some(mut alive) = life.take() else { return Ok(()) };
-    alive.stop();
-    let later = outside.look().elapsed() + HOUR;
-    let death = alive.until(later).await;
-    alive.bury().await;
-    died(outside, &death)?;
+    if let Some(mut alive) = life.take() {
+        alive.stop();
+        let later = outside.look().elapsed() + HOUR;
+        let death = alive.until(later).await;
+        alive.bury().await;
+        died(outside, &death)?;
+        if !matches!(death, Death::Ended(FeedEnd::Finished(Finish::Stopped | Finish::Complete))) {
+            return Err(format!("it did not end in order when told to: {death:?}"));
+        }
+    }
     let world = outside.look();
     balanced(&world)?;
-    if death != Death::Ended(FeedEnd::Finished(Finish::Stopped)) {
-        return Err(format!("it did not end in order when told to: {death:?}"));
-    }
+    // The two waits are judged process by process (`manners`).
     let offences = world.offences();
     let offences: Vec<_> = offences.into_iter().filter(|o| !o.contains("Retry-After") && !o.contains("15 minutes")).collect();
     if !offences.is_empty() {

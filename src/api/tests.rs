@@ -73,7 +73,7 @@ async fn each_call_is_the_documented_one_and_names_the_publisher() {
     let general = ContentType::AuditGeneral;
     assert_eq!(client.subscriptions().await.unwrap().value, []);
     let date = client.start(general).await.unwrap().date;
-    assert_eq!(date, Time::parse("2026-03-01T12:00:00Z"));
+    assert_eq!(date.map(Time::floor_second), Time::parse("2026-03-01T12:00:00Z"));
     client.stop(general).await.unwrap();
     client.list(general, window()).await.unwrap();
     client.next_page(server.url(&format!("{FEED}/subscriptions/content?nextPage=a$b%24")).as_str()).await.unwrap();
@@ -222,6 +222,24 @@ async fn a_slow_request_takes_the_token_that_others_got_meanwhile() {
     assert_eq!(token_requests(&server), 2);
 }
 
+/// Found by the simulation: a request that was under way was sent again with a new token in the pause that another one's reply had
+/// asked for.
+#[tokio::test]
+async fn a_request_is_not_sent_again_while_the_service_wants_silence() {
+    let server = service(|seen| match (seen.bearer(), seen.target.contains("/audit/slow")) {
+        (_, false) => reply(429, &[("Retry-After", "1")], ""),
+        (Some("canary-token-1"), true) => [vec![Step::Wait(Duration::from_millis(200))], json(401, "")].concat(),
+        _ => json(200, "[]"),
+    })
+    .await;
+    let client = client(&server);
+    let uri = server.url(&format!("{FEED}/audit/slow"));
+    let began = std::time::Instant::now();
+    let (blob, page) = tokio::join!(client.blob(uri.as_str()), client.list(ContentType::AuditGeneral, window()));
+    assert!(blob.is_ok() && page.is_err());
+    assert!(began.elapsed() >= Duration::from_secs(1), "{:?}", began.elapsed());
+}
+
 #[tokio::test]
 async fn a_token_that_was_taken_before_is_replaced_though_it_is_young() {
     let server = service(|seen| match (seen.bearer(), seen.target.contains("/audit/")) {
@@ -314,7 +332,8 @@ async fn subscriptions_are_read_and_their_errors_are_errors() {
         let server = service(move |_| json(status, &body)).await;
         let failure = client(&server).subscriptions().await.unwrap_err();
         assert_eq!((failure.fault, failure.request), (fault, RequestKind::Subscriptions));
-        assert_eq!(failure.date, Time::parse("2026-03-01T12:00:00Z"));
+        // The time at the end of the body, which comes some milliseconds after its head.
+        assert_eq!(failure.date.map(Time::floor_second), Time::parse("2026-03-01T12:00:00Z"));
     }
 }
 

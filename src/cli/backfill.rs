@@ -167,18 +167,17 @@ fn start(
         exit
     };
     let mut store = None;
-    let mut written = None;
+    let mut written = Vec::new();
     if job.is_interrupted() {
         let mut open = opened::store(&job.store_dir(), &context.console)?;
         let feeds = context.settings.tenants.iter().flat_map(|t| t.content_types.iter().map(|c| (t.tenant_id.clone(), *c)));
         for (tenant, content_type) in feeds {
             let restored = open.restore(&FeedId { tenant, content_type }).map_err(|e| failed(&e, Exit::Failed))?;
-            // The output is one for all feeds: the last commit of any of them tells how far it was written.
-            written = written.into_iter().chain(restored.mark).max_by_key(|mark| mark.length);
+            written.extend(restored.mark);
         }
         store = Some(open);
     }
-    let start = job.decide(args.resume, written, output).map_err(|error| failed(&error, Exit::Usage))?;
+    let start = job.decide(args.resume, &written, output).map_err(|error| failed(&error, Exit::Usage))?;
     if let Start::Afresh(_) = start
         && let Some(open) = store.take()
     {

@@ -1,11 +1,12 @@
 //! Where a client secret stands. The settings hold the place, never the secret, so that nothing that prints them can print it, and
 //! so that a secret that was replaced is seen at the next token request.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use secrecy::{SecretString, zeroize::Zeroize};
 
 use super::defaults::SECRET_BYTES_MAX;
@@ -55,12 +56,9 @@ impl SecretSource {
     }
 }
 
-/// Opens a secret's file. Where something else stands, a FIFO for example, opening could wait for ever.
+/// Opens a secret's file without waiting, as it would where a FIFO stands in its place; what it is, the open file is asked.
 fn open(path: &Path) -> io::Result<File> {
-    match fs::metadata(path)?.is_file() {
-        true => File::open(path),
-        false => Err(io::Error::new(io::ErrorKind::InvalidInput, NO_FILE)),
-    }
+    OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, String> {
@@ -105,7 +103,6 @@ fn explain(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "there is no such file".to_owned(),
         io::ErrorKind::PermissionDenied => "this user may not read it".to_owned(),
-        io::ErrorKind::InvalidInput => NO_FILE.to_owned(),
         _ => format!("it can't be read: {error}"),
     }
 }

@@ -6,6 +6,7 @@ use super::lines::{Finder, Line};
 use super::members::members;
 use super::scan::{Around, Scanner, Step};
 use super::skip::{blank_end, is_blank, trim_end};
+use super::stops::Stops;
 use super::{DeadReason, Ending, Item, Shape};
 use crate::domain::RecordTypes;
 
@@ -64,6 +65,7 @@ pub(super) struct Framer {
     /// What the element stands in.
     around: Around,
     scanner: Scanner,
+    stops: Stops,
     held: Held,
     elements: u64,
     saw_array: bool,
@@ -83,6 +85,7 @@ impl Framer {
             place: Place::Start(0),
             around: Around::Alone,
             scanner: Scanner::start(Around::Alone),
+            stops: Stops::new(),
             held: Held::default(),
             elements: 0,
             saw_array: false,
@@ -102,6 +105,7 @@ impl Framer {
     /// Takes the next bytes.
     pub(super) fn push<F: FnMut(Item<'_>)>(&mut self, chunk: &[u8], each: &mut F) {
         let mut pos = 0;
+        self.look_anew();
         while pos < chunk.len() {
             pos = match self.place {
                 Place::Element => self.element(chunk, pos, each),
@@ -141,6 +145,11 @@ impl Framer {
         Ending { elements: self.elements, shape }
     }
 
+    /// The next bytes to be scanned are of another slice, or were looked at before.
+    fn look_anew(&mut self) {
+        self.stops.reset(self.place == Place::Element && self.scanner.is_escaping());
+    }
+
     /// At the very start: a byte order mark is passed over.
     fn start<F: FnMut(Item<'_>)>(&mut self, chunk: &[u8], pos: usize, seen: usize, each: &mut F) -> usize {
         if chunk[pos] == BYTE_ORDER_MARK[seen] {
@@ -162,7 +171,9 @@ impl Framer {
         if self.lines.is_some() {
             self.saw_object = true;
             self.begin(Around::Sequence);
+            self.look_anew();
             self.element(bytes, 0, each);
+            self.look_anew();
         } else {
             self.lose(bytes, each);
         }
@@ -244,6 +255,7 @@ impl Framer {
     fn begin(&mut self, around: Around) {
         self.around = around;
         self.scanner = Scanner::start(around);
+        self.stops.forget_others();
         self.place = Place::Element;
         if let Some(lines) = &mut self.lines {
             lines.element = lines.line.indent;
@@ -254,9 +266,10 @@ impl Framer {
     fn element<F: FnMut(Item<'_>)>(&mut self, chunk: &[u8], from: usize, each: &mut F) -> usize {
         let mut at = from;
         loop {
-            let step = self.scanner.run(chunk, from, at);
+            let step = self.scanner.run(chunk, from, at, &mut self.stops);
             if let Step::Broken(bad) = step {
                 if let Some(next) = self.look_back(chunk, from, bad, each) {
+                    self.look_anew();
                     return next;
                 }
                 at = bad;
@@ -269,7 +282,9 @@ impl Framer {
             if let Some(fault) = self.scanner.fault()
                 && let Some((found, indent)) = self.lines.as_mut().and_then(|lines| lines.finder.find(&chunk[at..reach]))
             {
-                return self.cut_at_line(chunk, from, at + found, indent, fault, each);
+                let next = self.cut_at_line(chunk, from, at + found, indent, fault, each);
+                self.look_anew();
+                return next;
             }
             let bytes = &chunk[from..reach];
             match step {
@@ -325,7 +340,12 @@ impl Framer {
         let raw = if fault.is_some() { trim_end(raw) } else { raw };
         let index = self.elements;
         let reason = match fault {
-            _ if std::str::from_utf8(raw).is_err() => Some(DeadReason::InvalidUtf8),
+            // In a valid element, what is not ASCII stands in strings, and the scanner has seen all of these.
+            _ if (fault.is_some() || self.scanner.may_exceed_ascii() || self.stops.has_others())
+                && std::str::from_utf8(raw).is_err() =>
+            {
+                Some(DeadReason::InvalidUtf8)
+            }
             None if raw.first() != Some(&b'{') => Some(DeadReason::NotAnObject),
             fault => fault,
         };

@@ -29,12 +29,29 @@ pub(super) fn is_wanted(filter: &RecordTypes, raw: &[u8], hint: Hint) -> bool {
     }
     match hint {
         Hint::Absent => true,
-        Hint::At(key_end) => admits(filter, value_after_key(raw, key_end)),
+        Hint::At(key_end) => match usual_type(raw, key_end) {
+            Some(t) => filter.contains(t),
+            None => admits(filter, value_after_key(raw, key_end)),
+        },
         Hint::Look => {
             let mut values = members(raw).filter(|member| member.is(KEY)).peekable();
             values.peek().is_none() || values.any(|member| admits(filter, member.value))
         }
     }
+}
+
+/// The type as nearly all are written: some digits right behind the colon, and a comma right behind them.
+fn usual_type(raw: &[u8], key_end: usize) -> Option<RecordType> {
+    let [b':', first @ b'1'..=b'9', rest @ ..] = raw.get(key_end..)? else { return None };
+    let mut number = i64::from(first - b'0');
+    for byte in rest.iter().take(9) {
+        match byte {
+            b'0'..=b'9' => number = number * 10 + i64::from(byte - b'0'),
+            b',' => return Some(RecordType(number)),
+            _ => return None,
+        }
+    }
+    None
 }
 
 fn admits(filter: &RecordTypes, value: &[u8]) -> bool {

@@ -1,14 +1,18 @@
 //! One element: checks it against the grammar and finds its end, over chunks cut anywhere.
 //!
 //! The state between two bytes is held in a few words: what may come next, and one bit for each open bracket. As long as the
-//! element is valid, `validate` reads it token by token; from the first byte that breaks the grammar on, `track` follows only
-//! strings and brackets, to find where the element ends. Whether the bytes are UTF-8 is not checked here.
+//! element is valid, `validate` reads it: in `straight` where tokens are whole, which is nearly everywhere, and piece by piece where
+//! they are not. From the first byte that breaks the grammar on, `track` follows only strings and brackets, to find where the
+//! element ends. Whether the bytes are UTF-8 is not checked here.
 
 use memchr::{memchr, memchr2};
 
 use super::DeadReason;
 use super::kind::{Hint, KEY};
 use super::skip::{blank_end, is_blank, plain_end};
+use super::stops::Stops;
+
+mod straight;
 
 /// See [`super::MAX_DEPTH`]; the kinds of the open brackets are the bits of a `u128`.
 pub(super) const MAX_DEPTH: u32 = u128::BITS;
@@ -118,7 +122,9 @@ pub(super) struct Scanner {
     bracketed: bool,
     /// The string that is being read is a key.
     in_key: bool,
-    /// Where in the slice its text began. Only right if the key lies wholly in the slice.
+    /// A key was read whose bytes were not looked at all together.
+    loose_key: bool,
+    /// Where in the element its text began.
     key_start: usize,
     hint: Hint,
     fault: Option<DeadReason>,
@@ -137,6 +143,7 @@ impl Scanner {
             deeper: 0,
             bracketed: false,
             in_key: false,
+            loose_key: false,
             key_start: 0,
             hint: Hint::Absent,
             fault: None,
@@ -152,6 +159,16 @@ impl Scanner {
     /// Where the `RecordType` of the element stands, once it has ended.
     pub(super) fn hint(&self) -> Hint {
         self.hint
+    }
+
+    /// True if the next byte is escaped.
+    pub(super) fn is_escaping(&self) -> bool {
+        self.state == State::Escape
+    }
+
+    /// True if there may be more than ASCII in places that were not asked about.
+    pub(super) fn may_exceed_ascii(&self) -> bool {
+        self.loose_key
     }
 
     /// How many bytes of the element came in earlier slices.
@@ -173,39 +190,63 @@ impl Scanner {
 
     /// Reads on from `from`. The element's bytes in this slice begin at `begin`: its first byte, or 0 if it came over from the
     /// slice before.
-    pub(super) fn run(&mut self, bytes: &[u8], begin: usize, from: usize) -> Step {
-        let step = if self.fault.is_none() { self.validate(bytes, begin, from) } else { self.track(bytes, from) };
+    pub(super) fn run(&mut self, bytes: &[u8], begin: usize, from: usize, stops: &mut Stops) -> Step {
+        let step = if self.fault.is_none() { self.validate(bytes, begin, from, stops) } else { self.track(bytes, from) };
         if step == Step::More {
             self.earlier += bytes.len() - begin;
         }
         step
     }
 
-    fn validate(&mut self, bytes: &[u8], begin: usize, from: usize) -> Step {
+    fn validate(&mut self, bytes: &[u8], begin: usize, from: usize, stops: &mut Stops) -> Step {
         let mut pos = from;
-        while let Some(&byte) = bytes.get(pos) {
-            let next = match self.state {
-                State::Text => self.text(bytes, begin, pos),
-                State::Key | State::FirstKey => self.key(bytes, pos, byte),
-                State::Colon if byte == b':' => self.went(State::Value, pos + 1),
-                State::Value | State::FirstValue => self.value(bytes, pos, byte),
-                State::After => self.after(bytes, pos, byte),
-                State::Escape | State::Hex(_) => self.escape(pos, byte),
-                State::Number(number) => self.number(bytes, pos, number),
-                State::Literal(rest) => self.literal(pos, byte, rest),
-                State::LiteralEnd if self.ends_scalar(byte) => Err(Step::End(pos)),
-                State::Colon => self.blank(bytes, pos, byte),
-                State::LiteralEnd | State::LostOpen | State::LostText | State::LostEscape => Err(self.broken(pos)),
-            };
-            match next {
+        loop {
+            if self.depth == 0 && self.state == State::Value && bytes.get(pos) == Some(&b'{') {
+                self.bracketed = true;
+                self.push_bracket(b'{');
+                self.state = State::FirstKey;
+                pos += 1;
+            }
+            if self.depth > 0 {
+                match self.straight(bytes, begin, pos, stops) {
+                    Ok(next) => pos = next,
+                    Err(step) => return step,
+                }
+            }
+            let Some(&byte) = bytes.get(pos) else { return Step::More };
+            match self.piece(bytes, begin, pos, byte, stops) {
                 Ok(next) => pos = next,
                 Err(step) => return step,
             }
         }
-        if self.in_key && self.depth == 1 {
-            self.hint = Hint::Look;
+    }
+
+    /// Reads a token, or as much of it as is in the slice, however it is written. Not inlined, so that the compiler has the
+    /// registers for `straight`.
+    #[inline(never)]
+    fn piece(&mut self, bytes: &[u8], begin: usize, pos: usize, byte: u8, stops: &mut Stops) -> Result<usize, Step> {
+        match self.state {
+            State::Text if self.in_key => self.key_text(bytes, begin, pos),
+            State::Text => self.text(bytes, pos, stops),
+            State::Key | State::FirstKey => self.key(bytes, begin, pos, byte),
+            State::Colon if byte == b':' => self.went(State::Value, pos + 1),
+            State::Value | State::FirstValue => self.value(bytes, pos, byte),
+            State::After => self.after(bytes, pos, byte),
+            State::Escape | State::Hex(_) => self.escape(pos, byte),
+            State::Number(number) => self.number(bytes, pos, number),
+            State::Literal(rest) => self.literal(pos, byte, rest),
+            State::LiteralEnd if self.ends_scalar(byte) => Err(Step::End(pos)),
+            State::Colon => self.blank(bytes, pos, byte),
+            State::LiteralEnd | State::LostOpen | State::LostText | State::LostEscape => Err(self.broken(pos)),
         }
-        Step::More
+    }
+
+    /// A top-level key is `RecordType`, and ends here.
+    fn found_type(&mut self, end: usize) {
+        self.hint = match self.hint {
+            Hint::Absent => Hint::At(end),
+            Hint::At(_) | Hint::Look => Hint::Look,
+        };
     }
 
     #[inline]
@@ -220,11 +261,11 @@ impl Scanner {
     }
 
     #[inline]
-    fn key(&mut self, bytes: &[u8], pos: usize, byte: u8) -> Result<usize, Step> {
+    fn key(&mut self, bytes: &[u8], begin: usize, pos: usize, byte: u8) -> Result<usize, Step> {
         match byte {
             b'"' => {
                 self.in_key = true;
-                self.key_start = pos + 1;
+                self.key_start = self.earlier + pos + 1 - begin;
                 self.went(State::Text, pos + 1)
             }
             b'}' if self.state == State::FirstKey => self.close(pos, byte),
@@ -290,30 +331,44 @@ impl Scanner {
         if self.depth == 0 { Err(Step::End(pos + 1)) } else { Ok(pos + 1) }
     }
 
-    #[inline]
-    fn text(&mut self, bytes: &[u8], begin: usize, pos: usize) -> Result<usize, Step> {
+    /// In a key.
+    fn key_text(&mut self, bytes: &[u8], begin: usize, pos: usize) -> Result<usize, Step> {
+        self.loose_key = true;
         let pos = plain_end(bytes, pos);
         match bytes.get(pos) {
             None => Ok(pos),
-            Some(b'"') if self.in_key => {
+            Some(b'"') => {
                 self.in_key = false;
-                if self.depth == 1 && bytes.get(self.key_start..pos) == Some(KEY.as_bytes()) {
-                    self.hint = match self.hint {
-                        Hint::Absent => Hint::At(self.earlier + pos + 1 - begin),
-                        Hint::At(_) | Hint::Look => Hint::Look,
-                    };
+                let end = self.earlier + pos - begin;
+                if self.depth == 1 && end - self.key_start == KEY.len() {
+                    match pos.checked_sub(KEY.len()).map(|start| &bytes[start..pos]) {
+                        Some(key) if key == KEY.as_bytes() => self.found_type(end + 1),
+                        Some(_) => {}
+                        // Some of it came in an earlier slice.
+                        None => self.hint = Hint::Look,
+                    }
                 }
                 self.went(State::Colon, pos + 1)
             }
-            Some(b'"') if self.depth == 0 => Err(Step::End(pos + 1)),
-            Some(b'"') => self.went(State::After, pos + 1),
             Some(b'\\') => {
-                if self.in_key && self.depth == 1 {
+                if self.depth == 1 {
                     self.hint = Hint::Look;
                 }
                 self.went(State::Escape, pos + 1)
             }
             Some(_) => Err(self.broken(pos)),
+        }
+    }
+
+    /// In a string that is a value.
+    fn text(&mut self, bytes: &[u8], pos: usize, stops: &mut Stops) -> Result<usize, Step> {
+        let end = stops.next(bytes, pos);
+        match bytes.get(end) {
+            _ if stops.is_escaped(bytes, end) => self.went(State::Escape, end),
+            None => Ok(end),
+            Some(b'"') if self.depth == 0 => Err(Step::End(end + 1)),
+            Some(b'"') => self.went(State::After, end + 1),
+            Some(_) => Err(self.broken(end)),
         }
     }
 
@@ -404,145 +459,4 @@ impl Scanner {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Where the element at the start of `text` ends, what is wrong with it, and whether framing was lost.
-    fn scan(text: &str, around: Around, cut: usize) -> (Option<usize>, Option<DeadReason>, bool) {
-        let mut scanner = Scanner::start(around);
-        let mut start = 0;
-        for slice in text.as_bytes().chunks(cut) {
-            let mut from = 0;
-            loop {
-                match scanner.run(slice, 0, from) {
-                    Step::More => break,
-                    Step::End(end) => return (Some(start + end), scanner.fault(), false),
-                    Step::Broken(at) => from = at,
-                    Step::Lost(at) => return (Some(start + at), scanner.fault(), true),
-                }
-            }
-            start += slice.len();
-        }
-        (None, scanner.fault(), false)
-    }
-
-    #[track_caller]
-    fn expect(text: &str, end: usize, fault: Option<DeadReason>) {
-        for cut in 1..=text.len() {
-            assert_eq!(scan(text, Around::Array, cut), (Some(end), fault, false), "{text} in slices of {cut}");
-        }
-    }
-
-    #[test]
-    fn valid_elements_end_where_they_end() {
-        for element in [
-            "{}",
-            "[]",
-            "[ ]",
-            "{ }",
-            "\"\"",
-            "0",
-            "-0",
-            "12",
-            "-1.50e+07",
-            "1E9",
-            "true",
-            "false",
-            "null",
-            "[1,\"\",{},[[]],null]",
-            "{\"a\":1,\"b\" : [ true , -2.5E-3 ] , \"\":{}}",
-            "\"\\ud800\"",
-            "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00eF\"",
-            "{\"a\":1,\"a\":2}",
-            "123456789012345678901234567890.5e999999999",
-        ] {
-            expect(&format!("{element},"), element.len(), None);
-            expect(&format!("{element}]"), element.len(), None);
-            expect(&format!("{element} "), element.len(), None);
-        }
-    }
-
-    #[test]
-    fn invalid_elements_end_where_their_brackets_close() {
-        for element in [
-            "{\"a\":tru}",
-            "{\"a\" 1}",
-            "{,}",
-            "{\"a\":1,}",
-            "[1,]",
-            "[,]",
-            "{1:2}",
-            "[01]",
-            "[1.]",
-            "[.5]",
-            "[+1]",
-            "[1e]",
-            "[-]",
-            "[NaN]",
-            "[\"\\q\"]",
-            "[\"\\u12\"]",
-            "[\"a\nb\"]",
-            "[\"a\" \"b\"]",
-            "[1 2]",
-            "{\"a\":1 \"b\":2}",
-            "{\"a\":'x'}",
-            "[nul]",
-            "[truex]",
-            "[\u{e9}]",
-            "{a:[{},[\"]\"]]}",
-            "[\"\\q\\\"]\"]",
-            "[\u{1}]",
-            "[1:2]",
-            "[/**/]",
-        ] {
-            expect(&format!("{element},"), element.len(), Some(DeadReason::InvalidSyntax));
-            expect(&format!("{element}x"), element.len(), Some(DeadReason::InvalidSyntax));
-        }
-    }
-
-    #[test]
-    fn text_that_is_no_value_ends_before_the_separator() {
-        for element in
-            ["abc", "tru", "-", "01", "1.", "nullx", "12{\"a,]\":[1,2]}x", "'a'", "\u{e9}", ":", "+1", "\"\\q\"", "\"a\n,]\""]
-        {
-            expect(&format!("{element},"), element.len(), Some(DeadReason::InvalidSyntax));
-            expect(&format!("{element}]"), element.len(), Some(DeadReason::InvalidSyntax));
-        }
-    }
-
-    #[test]
-    fn contradicting_brackets_lose_the_framing() {
-        for (text, at) in [("{\"a\":[1},", 7), ("[1}", 2), ("}", 0), ("x}", 1), ("{\"a\":\"x},{\"b\":\"]\"", 15)] {
-            for cut in 1..=text.len() {
-                assert_eq!(scan(text, Around::Array, cut), (Some(at), Some(DeadReason::InvalidSyntax), true), "{text}");
-            }
-        }
-    }
-
-    #[test]
-    fn depth_is_counted_with_the_own_bracket() {
-        let most = MAX_DEPTH as usize;
-        let nested = |depth: usize| format!("{}{},", "[".repeat(depth), "]".repeat(depth));
-        assert_eq!(scan(&nested(most), Around::Array, 7), (Some(2 * most), None, false));
-        for depth in [most + 1, most + 2, 5000] {
-            assert_eq!(scan(&nested(depth), Around::Array, 7), (Some(2 * depth), Some(DeadReason::TooDeep), false));
-        }
-    }
-
-    #[test]
-    fn in_a_sequence_a_scalar_ends_with_its_line() {
-        for (text, end, fault) in [
-            ("5 {}", 1, None),
-            ("null\n", 4, None),
-            ("\"a\"{}", 3, None),
-            ("5,", 1, None),
-            ("5]{}\n", 4, Some(DeadReason::InvalidSyntax)),
-            ("}{}\n", 3, Some(DeadReason::InvalidSyntax)),
-            ("\"a\n", 2, Some(DeadReason::InvalidSyntax)),
-        ] {
-            for cut in 1..=text.len() {
-                assert_eq!(scan(text, Around::Sequence, cut), (Some(end), fault, false), "{text}");
-            }
-        }
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! Finding the end of plain text in a string, eight bytes at a time.
+//! Finding the end of plain text in a string, eight bytes at a time, and white space.
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = ONES << 7;
@@ -38,6 +38,9 @@ fn stops(word: u64) -> u64 {
 #[inline]
 pub(super) fn blank_end(bytes: &[u8], from: usize) -> usize {
     let mut pos = from;
+    while bytes.get(pos..).and_then(|rest| rest.first_chunk()) == Some(b"        ") {
+        pos += 8;
+    }
     while bytes.get(pos).copied().is_some_and(is_blank) {
         pos += 1;
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::backoff::{Backoff, Jitter};
+use super::persistence::Persistence;
 use crate::domain::{BlobEntry, BlobKey, DoneSet, Fault, Gap, GapBlob, GapId, GapReason, Part, Time};
 use crate::mutant::{self, Mutant};
 
@@ -22,54 +23,14 @@ const EXPIRY_MARGIN: Duration = Duration::from_secs(3600);
 /// A doubtful reply is believed only after so many others that were the same, with no different doubtful one between.
 const CONFIRM_AFTER: u32 = 3;
 /// After a doubtful reply it is asked for again this soon, so often: where the service answers in good order, half an hour is
-/// enough to find out that a strange blob is how it is.
+/// enough to find out that a strange blob is how it is …
 const CONFIRM_WAIT: Duration = Duration::from_secs(30);
+/// … unless so many blobs can't be had that this would use up a good part of the quota.
+const CONFIRM_MAX: usize = 256;
 /// A reply that exceeds the limits may be a single one that went wrong; each attempt costs up to gigabytes.
 const TOO_LARGE_AFTER: u32 = 3;
 /// … and after these only so often.
 const TOO_LARGE_EVERY: Duration = Duration::from_secs(12 * 3600);
-
-/// How persistent to be with a blob that can't be had.
-#[derive(Debug, Clone, Copy)]
-pub struct Persistence {
-    /// Waits between attempts.
-    pub backoff: Backoff,
-    /// Attempts after which an unreadable blob is a gap.
-    pub unreadable_after: u32,
-    /// Attempts after which a blob that the service does not know is a gap.
-    pub not_found_after: u32,
-    /// True if the gap of a blob that can't be had is provisional, and the blob is asked for until the service says that it
-    /// has expired: this run goes on long enough, or another one takes it up.
-    pub provisional: bool,
-}
-
-impl Persistence {
-    /// A poller's: a few quick attempts, then at falling frequency down to one in 20 to 25 minutes, so that half an hour in
-    /// which the service works holds one. With the most blobs that are asked for so, that is a tenth of the quota.
-    pub fn poller() -> Self {
-        Self {
-            backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(20 * 60)),
-            unreadable_after: 6,
-            not_found_after: 6,
-            provisional: true,
-        }
-    }
-
-    /// `--once`: ten attempts within four minutes, as the command's help states; the next run asks again.
-    pub fn once() -> Self {
-        Self { provisional: true, ..Self::one_shot() }
-    }
-
-    /// One shot: ten attempts within four minutes, as the command's help states.
-    pub fn one_shot() -> Self {
-        Self {
-            backoff: Backoff::new(Duration::from_millis(500), Duration::from_secs(30)),
-            unreadable_after: 10,
-            not_found_after: 5,
-            provisional: false,
-        }
-    }
-}
 
 #[derive(Debug)]
 struct Blob {
@@ -80,6 +41,8 @@ struct Blob {
     /// Failures that count: those while other requests succeeded.
     attempts: u32,
     failures: u32,
+    /// Replies that it is not there.
+    denials: u32,
     /// The feed's count of successes at the last failure.
     seen: u64,
     part: Option<Part>,
@@ -90,6 +53,18 @@ struct Blob {
     confirming: u32,
     accepted: Option<u64>,
     gap: Option<GapReason>,
+    /// When it is asked for again, if it waits for that.
+    due: Option<Duration>,
+    /// A listing told another address since it was asked for.
+    moved: bool,
+    /// The last attempt failed for its address …
+    astray: bool,
+    /// … as after so many listings before.
+    strays: u32,
+    /// A listing told of it since the last failure for its address.
+    relisted: bool,
+    /// Its wait may be cut short, because it has waited since it last was.
+    may_hurry: bool,
 }
 
 /// An order to fetch one blob.
@@ -135,13 +110,21 @@ pub enum Verdict {
 #[derive(Debug)]
 pub struct Blobs {
     all: BTreeMap<BlobKey, Blob>,
-    ready: BTreeSet<(bool, BlobKey)>,
+    /// Waiting for their turn: what has not failed yet, live first …
+    fresh: BTreeSet<(bool, BlobKey)>,
+    /// … and what has, by how often.
+    failed: BTreeSet<(u32, BlobKey)>,
     delayed: BTreeSet<(Duration, BlobKey)>,
     /// Blobs that keep the floor back: pending, without a gap that stands for them.
     holding: BTreeSet<BlobKey>,
+    /// Gaps of an earlier run that this one has not asked for yet, and gaps whose blobs have another address since they were asked
+    /// for: it does not end before.
+    untried: BTreeSet<BlobKey>,
     /// Parts of blobs that have still to be listed again after a restart.
     parts: BTreeMap<BlobKey, Part>,
     done: DoneSet,
+    /// The blob that was asked for last had failed before.
+    retried: bool,
     fetching: usize,
     poisoned: usize,
     persistence: Persistence,
@@ -153,11 +136,14 @@ impl Blobs {
     pub fn new(persistence: Persistence, done: DoneSet) -> Self {
         Self {
             all: BTreeMap::new(),
-            ready: BTreeSet::new(),
+            fresh: BTreeSet::new(),
+            failed: BTreeSet::new(),
             delayed: BTreeSet::new(),
             holding: BTreeSet::new(),
+            untried: BTreeSet::new(),
             parts: BTreeMap::new(),
             done,
+            retried: false,
             fetching: 0,
             poisoned: 0,
             persistence,
@@ -184,8 +170,11 @@ impl Blobs {
             self.balance.gaps += 1;
             self.poisoned += 1;
             self.delayed.insert((at, key));
+            self.untried.insert(key);
             let fresh = Blob::new(blob.entry, false, self.parts.remove(&key));
-            self.all.insert(key, Blob { attempts: blob.attempts, gap: Some(gap.reason), ..fresh });
+            let attempts = blob.attempts;
+            let denials = if matches!(gap.reason, GapReason::NotFound | GapReason::Expired) { attempts } else { 0 };
+            self.all.insert(key, Blob { attempts, denials, gap: Some(gap.reason), due: Some(at), ..fresh });
         }
     }
 
@@ -194,7 +183,12 @@ impl Blobs {
         let key = entry.key();
         if let Some(pending) = self.all.get_mut(&key) {
             // Where it is and until when is the newest listing's word: an earlier one may have been wrong.
+            let moved = pending.entry.uri != entry.uri;
             pending.entry = entry;
+            pending.relisted = true;
+            if moved {
+                self.moved(key);
+            }
             return true;
         }
         if self.done.contains(key) {
@@ -205,11 +199,29 @@ impl Blobs {
         }
         self.balance.listed += 1;
         self.balance.pending += 1;
-        self.ready.insert((!live, key));
+        self.fresh.insert((!live, key));
         self.holding.insert(key);
         let part = self.parts.remove(&key);
         self.all.insert(key, Blob::new(entry, live, part));
         true
+    }
+
+    /// A listing told another address of a blob.
+    fn moved(&mut self, key: BlobKey) {
+        let Some(blob) = self.all.get_mut(&key) else { return };
+        blob.moved = true;
+        if blob.gap.is_some() {
+            self.untried.insert(key);
+        }
+        // It need not wait any longer, once: where each listing tells another wrong one, it does.
+        if blob.astray
+            && blob.may_hurry
+            && let Some(at) = blob.due.take()
+        {
+            blob.may_hurry = false;
+            self.delayed.remove(&(at, key));
+            self.failed.insert((blob.failures, key));
+        }
     }
 
     /// True if the blob is done, pending or in flight.
@@ -234,19 +246,24 @@ impl Blobs {
         self.all.len() - self.poisoned.min(self.all.len()) <= PENDING_MAX / 4
     }
 
-    /// The next blob to fetch: live before backlog, and within each the oldest first, because it expires first.
+    /// The next blob to fetch: live before backlog, and within each the oldest first, because it expires first. What has failed
+    /// before has every second turn, what failed least often first: where requests are few, a few blobs that can't be had would
+    /// take all of them, and where there is much to fetch, what failed once would wait until it expires.
     pub fn next_fetch(&mut self, now: Duration) -> Option<FetchOrder> {
         self.end_delays(now);
-        let first = *self.ready.first()?;
-        self.fetch(first, now)
+        let failed = self.failed.first().map(|(_, key)| *key);
+        let fresh = self.fresh.first().map(|(_, key)| *key);
+        let next = if self.retried { fresh.or(failed) } else { failed.or(fresh) }?;
+        self.retried = failed == Some(next);
+        self.fetch(next, now)
     }
 
     /// The next blob to fetch while nothing succeeds and few requests are sent: one that has not failed yet, if there is one.
     /// Otherwise a few blobs that can't be had would use up these requests, and the others would never get one.
     pub fn next_probe(&mut self, now: Duration) -> Option<FetchOrder> {
         self.end_delays(now);
-        let fresh = self.ready.iter().find(|(_, key)| self.all.get(key).is_some_and(|blob| blob.failures == 0));
-        let next = *fresh.or_else(|| self.ready.first())?;
+        let fresh = self.fresh.first().map(|(_, key)| *key);
+        let next = fresh.or_else(|| self.failed.first().map(|(_, key)| *key))?;
         self.fetch(next, now)
     }
 
@@ -256,16 +273,23 @@ impl Blobs {
                 break;
             }
             self.delayed.remove(&(at, key));
-            if let Some(blob) = self.all.get(&key) {
-                self.ready.insert((!blob.live, key));
+            let Some(blob) = self.all.get_mut(&key) else { continue };
+            blob.due = None;
+            blob.may_hurry = true;
+            if blob.failures == 0 {
+                self.fresh.insert((!blob.live, key));
+            } else {
+                self.failed.insert((blob.failures, key));
             }
         }
     }
 
-    fn fetch(&mut self, (class, key): (bool, BlobKey), now: Duration) -> Option<FetchOrder> {
-        self.ready.remove(&(class, key));
+    fn fetch(&mut self, key: BlobKey, now: Duration) -> Option<FetchOrder> {
         let blob = self.all.get_mut(&key)?;
+        self.fresh.remove(&(!blob.live, key));
+        self.failed.remove(&(blob.failures, key));
         blob.sent = Some(now);
+        blob.moved = false;
         self.fetching += 1;
         Some(FetchOrder {
             entry: blob.entry.clone(),
@@ -283,7 +307,12 @@ impl Blobs {
 
     /// True if some blob waits for its turn now.
     pub fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
+        !self.fresh.is_empty() || !self.failed.is_empty()
+    }
+
+    /// True if some blob waits for its turn now that has not failed yet.
+    pub fn has_fresh(&self) -> bool {
+        !self.fresh.is_empty()
     }
 
     /// When the fetch of a blob was sent.
@@ -315,6 +344,7 @@ impl Blobs {
 
     /// The whole blob is in the open batch. Returns its gap, closed, if it had one.
     pub fn finished(&mut self, key: BlobKey, server: Time) -> Option<Gap> {
+        self.untried.remove(&key);
         let blob = self.fetched(key)?;
         let closed = blob.gap.take().map(|reason| Gap {
             closed: Some(server),
@@ -345,15 +375,22 @@ impl Blobs {
     pub fn failed(&mut self, failure: BlobFailure<'_>, now: Duration, server: Time, jitter: &mut Jitter) -> Verdict {
         let persistence = self.persistence;
         let key = failure.key;
+        let crowded = self.poisoned >= CONFIRM_MAX;
         let Some(blob) = self.fetched(key) else { return Verdict::Unknown };
         let expires = blob.entry.expires.unwrap_or(blob.entry.created + RETENTION);
-        let whole_reply =
-            matches!(failure.fault, Fault::BadReply | Fault::NotFound | Fault::Expired | Fault::ForeignOrigin | Fault::TooLarge);
-        if !matches!(failure.fault, Fault::Throttled { .. }) {
+        let whole_reply = matches!(failure.fault, Fault::BadReply | Fault::NotFound | Fault::Expired | Fault::TooLarge);
+        blob.astray = *failure.fault == Fault::ForeignOrigin;
+        let counts = failure.asked && !matches!(failure.fault, Fault::Throttled { .. });
+        if counts {
             blob.failures += 1;
-            blob.attempts += u32::from(whole_reply || failure.successes > blob.seen);
+            blob.attempts += u32::from(!blob.astray && (whole_reply || failure.successes > blob.seen));
             blob.seen = failure.successes;
+            blob.denials += u32::from(matches!(failure.fault, Fault::NotFound | Fault::Expired));
         }
+        // Nobody was asked. What counts is how many listings have told a wrong address, until none can tell another.
+        let last_word = std::mem::take(&mut blob.relisted) || server >= expires;
+        blob.strays += u32::from(blob.astray && last_word);
+        let tries = if blob.astray { blob.strays } else { blob.attempts };
         let dropped =
             (mutant::on(Mutant::P8) && blob.failures >= 3) || (mutant::on(Mutant::P14) && *failure.fault == Fault::NotFound);
         if dropped {
@@ -364,33 +401,47 @@ impl Blobs {
             blob.suspected = if blob.suspect == failure.print { blob.suspected + 1 } else { 1 };
             blob.suspect = failure.print;
         }
+        // A blob that is accepted as it is has only to be looked at now and then.
+        let quick = failure.print.is_some() && failure.print != blob.accepted && !crowded;
+        let late = persistence.late_is_gap && blob.gap.is_none() && blob.entry.created < failure.floor;
         let gap = match failure.fault {
             Fault::Throttled { .. } => None,
+            _ if !failure.asked && !late => None,
             Fault::Expired if server + EXPIRY_MARGIN >= expires => Some((GapReason::Expired, false)),
             Fault::Expired if persistence.provisional => Some((GapReason::Expired, true)),
             Fault::TooLarge if blob.attempts >= TOO_LARGE_AFTER => Some((GapReason::TooLarge, persistence.provisional)),
             // Until it must have expired, a host that does not know it may be the odd one out.
-            Fault::NotFound | Fault::Expired if blob.attempts >= persistence.not_found_after => {
+            Fault::NotFound | Fault::Expired if blob.denials >= persistence.not_found_after => {
                 let reason = if *failure.fault == Fault::Expired { GapReason::Expired } else { GapReason::NotFound };
                 Some((reason, persistence.provisional && server < expires))
             }
-            _ if blob.attempts >= persistence.unreadable_after => Some((GapReason::Unreadable, persistence.provisional)),
+            _ if tries >= persistence.unreadable_after => Some((GapReason::Unreadable, persistence.provisional)),
+            Fault::NotFound if late => Some((GapReason::NotFound, persistence.provisional)),
+            _ if late => Some((GapReason::Unreadable, persistence.provisional)),
             _ => None,
         };
         let told = gap.and_then(|(reason, provisional)| {
             let news = !provisional || blob.gap != Some(reason);
             news.then(|| Box::new(blob.gap_now(key, reason, provisional, server, failure.detail.to_owned())))
         });
+        let wait = blob.wait(persistence.backoff, quick);
+        // A strange blob is known for what it is only after some replies of one run, even if a part of it is delivered: what broke
+        // off before may be whole by now, and strange.
+        let undecided = !counts || blob.confirming > 0;
+        if blob.moved && (gap.is_some() || blob.gap.is_some()) {
+            self.untried.insert(key);
+        } else if !undecided {
+            self.untried.remove(&key);
+        }
         match gap {
             Some((reason, true)) => {
-                let wait = blob.wait(persistence.backoff, failure.print.is_some());
                 let wait = if reason == GapReason::TooLarge { wait.max(TOO_LARGE_EVERY) } else { wait };
                 self.poison(key, reason, now + jitter.stretch(wait));
             }
             Some((_, false)) => self.bury(key),
             None => {
-                let at = now + jitter.stretch(blob.wait(persistence.backoff, failure.print.is_some()));
-                self.delayed.insert((at, key));
+                let at = now + jitter.stretch(wait);
+                self.delay(key, at);
                 return Verdict::Later(at - now);
             }
         }
@@ -408,6 +459,7 @@ impl Blobs {
         jitter: &mut Jitter,
     ) -> Option<Gap> {
         let Persistence { provisional, backoff, .. } = self.persistence;
+        self.untried.remove(&part.key);
         let blob = self.fetched(part.key)?;
         blob.failures += 1;
         blob.attempts += 1;
@@ -437,7 +489,15 @@ impl Blobs {
         if self.poisoned > POISON_MAX {
             self.poisoned -= 1;
             self.all.remove(&key);
+            self.untried.remove(&key);
         } else {
+            self.delay(key, at);
+        }
+    }
+
+    fn delay(&mut self, key: BlobKey, at: Duration) {
+        if let Some(blob) = self.all.get_mut(&key) {
+            blob.due = Some(at);
             self.delayed.insert((at, key));
         }
     }
@@ -453,6 +513,7 @@ impl Blobs {
             }
         }
         self.holding.remove(&key);
+        self.untried.remove(&key);
         self.done.insert(key);
     }
 
@@ -466,9 +527,9 @@ impl Blobs {
         self.holding.iter().take(16).filter_map(|key| self.all.get(key)?.entry.expires).min()
     }
 
-    /// True if no blob is left to work on, gaps that are still asked for aside.
+    /// True if no blob is left to work on, gaps that are still asked for, and were at least once, aside.
     pub fn is_idle(&self) -> bool {
-        self.all.len() == self.poisoned
+        self.all.len() == self.poisoned && self.untried.is_empty()
     }
 
     /// When the next delayed blob is due.
@@ -502,6 +563,10 @@ pub struct BlobFailure<'a> {
     pub print: Option<u64>,
     /// How many requests of the feed have succeeded so far.
     pub successes: u64,
+    /// Everything that was created before this is claimed to be done or a gap.
+    pub floor: Time,
+    /// False if the request never left: that says nothing about the blob.
+    pub asked: bool,
 }
 
 impl Blob {
@@ -512,6 +577,7 @@ impl Blob {
             sent: None,
             attempts: 0,
             failures: 0,
+            denials: 0,
             seen: 0,
             part,
             suspect: None,
@@ -519,13 +585,19 @@ impl Blob {
             confirming: 0,
             accepted: None,
             gap: None,
+            due: None,
+            moved: false,
+            astray: false,
+            strays: 0,
+            relisted: true,
+            may_hurry: true,
         }
     }
 
     /// How long until it is asked for again, after a failure that has been counted.
-    fn wait(&mut self, backoff: Backoff, doubtful: bool) -> Duration {
+    fn wait(&mut self, backoff: Backoff, quick: bool) -> Duration {
         let usual = backoff.delay(self.failures.max(1));
-        if doubtful && self.confirming < CONFIRM_AFTER {
+        if quick && self.confirming < CONFIRM_AFTER {
             self.confirming += 1;
             return usual.min(CONFIRM_WAIT);
         }

@@ -318,7 +318,15 @@ fn one_reply_that_is_too_large_is_no_gap() {
             assert!(gap.is_none(), "{attempt}");
             let now = Duration::from_secs(100 * attempt);
             let key = blobs.next_fetch(now).unwrap().entry.key();
-            let failure = blobs::BlobFailure { key, fault: &Fault::TooLarge, detail: "made up", print: None, successes: 1 };
+            let failure = blobs::BlobFailure {
+                key,
+                fault: &Fault::TooLarge,
+                detail: "made up",
+                print: None,
+                successes: 1,
+                floor: Time::MIN,
+                asked: true,
+            };
             gap = match blobs.failed(failure, now, BASE + now, &mut jitter) {
                 blobs::Verdict::Gap(gap) => gap,
                 _ => None,

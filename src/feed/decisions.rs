@@ -113,16 +113,17 @@ impl Feed {
             return false;
         }
         if let Some((id, url)) = self.pages.pop_front()
-            && let Some(window) = self.lister.as_ref().and_then(|l| l.window(id))
+            && let Some((window, stand_in)) = self.lister.as_ref().and_then(|l| l.window(id).zip(l.stand_in(id)))
         {
-            return self.ask(mono, Action::NextPage { id, url, window });
+            return self.ask(mono, Action::NextPage { id, url, window, stand_in });
         }
         let room = !self.draining && self.blobs.has_room(false);
         if let Some(lister) = &mut self.lister
             && let Some((id, window)) = lister.next(mono, server, room)
         {
             let window = lister.give_way(id, |second| self.blobs.waits_for(second)).unwrap_or(window);
-            return self.ask(mono, Action::List { id, window });
+            let stand_in = lister.stand_in(id).unwrap_or(window.from());
+            return self.ask(mono, Action::List { id, window, stand_in });
         }
         if self.may_fetch()
             && let Some(order) =

@@ -14,6 +14,17 @@ use crate::mutant::{self, Mutant};
 /// Where the clocks differ, the subscriptions are listed again after this, to hear the service's time from others of its hosts.
 const WITNESS_AFTER: Duration = Duration::from_millis(300);
 
+/// A failed attempt at a blob, as the shell reports it.
+pub(super) struct Failed {
+    pub(super) key: BlobKey,
+    pub(super) fault: Fault,
+    pub(super) detail: String,
+    pub(super) print: Option<u64>,
+    pub(super) date: Option<Time>,
+    /// False if the request never left.
+    pub(super) asked: bool,
+}
+
 impl Feed {
     pub(super) fn subscription_told(&mut self, now: Now, standing: Standing, date: Option<Time>) {
         self.observe(now, date);
@@ -43,7 +54,9 @@ impl Feed {
     pub(super) fn subscription_started(&mut self, now: Now, date: Option<Time>) {
         self.observe(now, date);
         self.success(now);
-        self.subscription.started();
+        self.subscription.started(now.mono, self.server(now));
+        // The time of the start is kept with the next batch, and that comes soon.
+        self.open.grew(0, now.mono);
         self.notice(Notice::SubscriptionStarted);
     }
 
@@ -55,7 +68,10 @@ impl Feed {
             self.notice(Notice::Failed { fault: fault.clone(), detail: detail.to_owned() });
         }
         let again = self.setback(now, fault, detail, now.mono);
-        self.subscription.failed(again);
+        self.subscription.failed(now.mono, self.server(now), again);
+        if starting {
+            self.open.grew(0, now.mono);
+        }
         if let (true, true, Some(refusal)) = (starting, self.settings.plan.is_one_shot(), refusal(fault)) {
             self.give_up(Finish::Refused { refusal, detail: detail.to_owned() });
         }
@@ -82,7 +98,8 @@ impl Feed {
     }
 
     pub(super) fn stretch_gap(&mut self, now: Now, reason: GapReason, from: Time, to: Time) {
-        if from >= to || mutant::on(Mutant::P13) {
+        let silent = mutant::on(Mutant::P13) || (reason == GapReason::SubscriptionOff && mutant::on(Mutant::P13b));
+        if from >= to || silent {
             return;
         }
         let gap = Gap {
@@ -116,9 +133,15 @@ impl Feed {
             }
             let live = !self.settings.plan.is_one_shot() && (purpose == listing::Purpose::Live || entry.created >= young);
             let created = entry.created;
-            if lister.starts_at(id, created) && !self.blobs.knows(entry.key()) {
-                lister.look_again(created);
-                continue;
+            match lister.place(id, created) {
+                listing::Place::Within => {}
+                // What is known from an entry that leads to all of it stays as it is.
+                _ if self.blobs.knows(entry.key()) => continue,
+                listing::Place::Start => {
+                    lister.look_again(created);
+                    continue;
+                }
+                listing::Place::OnlyStart => {}
             }
             if !self.blobs.add(entry, live) {
                 lister.overflowed(id, created, now.mono);
@@ -188,6 +211,11 @@ impl Feed {
             // These have words of their own.
             Fault::Throttled { .. } | Fault::Refused(_) | Fault::AuditingOff => {
                 self.setback(now, fault, &detail, sent);
+                let throttled = matches!(fault, Fault::Throttled { .. });
+                let held = self.lister.as_mut().filter(|_| throttled).map_or(Duration::ZERO, |l| l.held(now.mono));
+                if self.settings.plan.is_one_shot() && super::health::is_held_for_good(held) {
+                    self.give_up(Finish::Unreachable { detail: detail.clone() });
+                }
             }
             _ => {
                 self.notice(Notice::Failed { fault: fault.clone(), detail: detail.clone() });
@@ -223,15 +251,8 @@ impl Feed {
         }
     }
 
-    pub(super) fn blob_failed(
-        &mut self,
-        now: Now,
-        key: BlobKey,
-        fault: &Fault,
-        detail: &str,
-        print: Option<u64>,
-        date: Option<Time>,
-    ) {
+    pub(super) fn blob_failed(&mut self, now: Now, failed: Failed) {
+        let Failed { key, ref fault, ref detail, print, date, asked } = failed;
         self.observe(now, date);
         let sent = self.blobs.sent_at(key).unwrap_or(now.mono);
         let server = self.server(now);
@@ -240,27 +261,31 @@ impl Feed {
             self.success(now);
         }
         let successes = self.health.successes();
-        let failure = BlobFailure { key, fault, detail, print, successes };
+        let failure = BlobFailure { key, fault, detail, print, successes, floor: self.floor, asked };
         let verdict = self.blobs.failed(failure, now.mono, server, &mut self.jitter);
         match &verdict {
             Verdict::Gap(Some(gap)) if mutant::on(Mutant::P13) && gap.reason == GapReason::Expired => {}
             Verdict::Gap(Some(gap)) => self.record_gap(now, (**gap).clone()),
             Verdict::Gap(None) | Verdict::Unknown => {}
             Verdict::Later(wait) => {
-                self.notice(Notice::BlobDelayed { key, fault: fault.clone(), detail: detail.to_owned(), wait: *wait });
+                self.notice(Notice::BlobDelayed { key, fault: fault.clone(), detail: detail.clone(), wait: *wait });
             }
         }
         match fault {
-            // The entry is wrong, and asking again by it is useless: another listing may have a better one.
-            Fault::ForeignOrigin if matches!(verdict, Verdict::Later(_) | Verdict::Gap(Some(_))) => {
-                if let Some(lister) = &mut self.lister {
+            // The entry is wrong, and asking again by it is useless: another listing may have a better one. Each attempt costs
+            // that listing instead of a download. A one-shot run would have no end.
+            Fault::ForeignOrigin => {
+                let stays =
+                    matches!(verdict, Verdict::Unknown) || (verdict == Verdict::Gap(None) && self.settings.plan.is_one_shot());
+                if let Some(lister) = self.lister.as_mut().filter(|_| !stays) {
                     lister.look_again(key.created);
                 }
             }
             Fault::Throttled { .. } | Fault::Transient { .. } => {
                 self.setback(now, fault, detail, sent);
-                // With nothing else under way, only a look elsewhere tells whether it is the blob or the service.
-                if self.settings.plan.is_one_shot() && self.blobs.fetching() == 0 && !self.blobs.has_ready() {
+                // With nothing else under way, and nothing left that has not failed, only a look elsewhere tells whether it is
+                // the blobs or the service.
+                if self.settings.plan.is_one_shot() && self.blobs.fetching() == 0 && !self.blobs.has_fresh() {
                     self.subscription.check_at(self.health.blocked_until());
                 }
             }

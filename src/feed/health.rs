@@ -33,6 +33,11 @@ pub(super) enum Setback {
     GiveUp,
 }
 
+/// True if listings got nothing but refusals for their rate for so long that a one-shot command should end, whatever else works.
+pub(super) fn is_held_for_good(held: Duration) -> bool {
+    held > THROTTLED
+}
+
 #[derive(Debug)]
 pub(super) struct Health {
     one_shot: bool,

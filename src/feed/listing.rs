@@ -19,11 +19,13 @@ pub const SAFE_EDGE: Duration = Duration::from_secs((167 * 60 + 55) * 60);
 pub const HARD_EDGE: Duration = Duration::from_secs((167 * 60 + 59) * 60);
 /// Blobs this young are live: they go before all others.
 pub const LIVE_SPAN: Duration = Duration::from_secs(3600);
-/// Each request starts at least this long before its tile: a request that starts exactly at a blob's creation was seen to
-/// return a partial blob (`activity-api.md` section 12, row 6).
+/// Each request starts so long before its tile, unless it gives way or the edge is nearer: a request that starts exactly at a
+/// blob's creation was seen to return a partial blob (`activity-api.md` section 12, row 6).
 const OVERLAP_MIN: Duration = Duration::from_secs(5 * 60);
-/// By at most so many seconds the start of a request gives way to blobs that are pending.
-const GIVE_WAY_MAX: u64 = 60;
+/// So much of the overlap stays when the start of a request gives way to blobs that are pending.
+const GIVE_WAY_LEAVES: Duration = Duration::from_secs(60);
+/// Without that much overlap the start gives way to the other side, by at most so many seconds.
+const GIVE_WAY_BACK: u64 = 60;
 /// The widest overlap of a live listing: blobs listed up to an hour late are found at the next poll, where that is cheap.
 const OVERLAP_MAX: Duration = Duration::from_secs(3600);
 /// A live listing of more pages than this narrows its overlap.
@@ -88,6 +90,18 @@ pub enum Broken {
     Passing,
 }
 
+/// Where a blob stands in a listing. By the entry of a listing that starts in the blob's very second, before its tile or not, only a
+/// part of the blob may be had (`activity-api.md` section 12, row 6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Behind the first second.
+    Within,
+    /// In the first second, before the tile: another listing can start earlier.
+    Start,
+    /// In the first second, and none can start earlier.
+    OnlyStart,
+}
+
 #[derive(Debug)]
 struct Listing {
     purpose: Purpose,
@@ -102,8 +116,10 @@ struct Listing {
     date: Option<Time>,
     /// The tile's length, not the time of asking, ended it: the rest follows at once.
     cut: bool,
-    /// It begins as far back as the service is asked at all.
+    /// It begins as far back as the service is asked at all …
     at_edge: bool,
+    /// … which is here.
+    earliest: Time,
 }
 
 #[derive(Debug)]
@@ -128,6 +144,8 @@ pub struct Lister {
     /// To be listed once more because of wrong entries. One stretch that covers them all: cheap even if all are wrong.
     errand: Option<(Time, Time)>,
     tile: Duration,
+    /// Since when nothing but refusals for their rate has come of listings.
+    held_since: Option<Duration>,
     /// The next backlog window holds hardly anything new and needs no room.
     shortened: bool,
     active: BTreeMap<ListingId, Listing>,
@@ -168,6 +186,7 @@ impl Lister {
             sweeps: Vec::new(),
             errand: None,
             tile: TILE_MAX,
+            held_since: None,
             shortened: false,
             active: BTreeMap::new(),
             next_id: 0,
@@ -194,6 +213,12 @@ impl Lister {
         self.errand = Some(self.errand.map_or((from, to), |(a, b)| (a.min(from), b.max(to))));
     }
 
+    /// Tiles are so long now, as after halving.
+    #[cfg(test)]
+    pub(super) fn force_tile(&mut self, tile: Duration) {
+        self.tile = tile;
+    }
+
     /// True if everything was listed before.
     pub fn repeats(&self) -> bool {
         self.repeats
@@ -207,6 +232,11 @@ impl Lister {
     /// Listings that failed in a row.
     pub fn failures(&self) -> u32 {
         self.failures
+    }
+
+    /// A listing was refused for its rate. Returns for how long no page has come since the first such refusal.
+    pub fn held(&mut self, now: Duration) -> Duration {
+        now.saturating_sub(*self.held_since.get_or_insert(now))
     }
 
     /// The first moment that live listing has not covered.
@@ -295,16 +325,17 @@ impl Lister {
         }
         if let Some((from, to)) = self.errand {
             let from = from.max((server - self.edge).ceil_second());
+            // What the edge has overtaken is not asked for again, or the rest would never have its turn.
+            self.errand = (from < to).then_some((from, to));
             if from < to {
                 return self.open(Purpose::Errand, from, to, OVERLAP_MIN, server);
             }
-            self.errand = None;
         }
         self.next_sweep(now, server)
     }
 
     fn next_sweep(&mut self, now: Duration, server: Time) -> Option<(ListingId, Window)> {
-        if mutant::on(Mutant::P10) {
+        if mutant::on(Mutant::P10b) {
             return None;
         }
         for level in 0..self.sweeps.len() {
@@ -339,7 +370,7 @@ impl Lister {
         let to = limit.min(from + self.tile);
         let cut = to < limit;
         let earliest = (server - self.edge).ceil_second();
-        let overlap = if mutant::on(Mutant::P10) { Duration::ZERO } else { overlap };
+        let overlap = if mutant::on(Mutant::P10b) { Duration::ZERO } else { overlap };
         let start = (from - overlap.min(self.tile)).max(earliest.min(from)).floor_second();
         let request = Window::new(start, to).ok()?;
         let id = ListingId(self.next_id);
@@ -358,6 +389,7 @@ impl Lister {
                 date: None,
                 cut,
                 at_edge: start <= earliest,
+                earliest,
             },
         );
         Some((id, request))
@@ -369,19 +401,31 @@ impl Lister {
         let listing = self.active.get_mut(&id)?;
         let (start, to) = (listing.request.from(), listing.request.to());
         let second = |n| Duration::from_secs(n);
-        let later = listing.from.since(start) > second(GIVE_WAY_MAX);
-        if start < listing.from && (later || !listing.at_edge) {
-            let mut starts = (0..GIVE_WAY_MAX).map(|n| if later { start + second(n) } else { start - second(n) });
+        let room = listing.from.since(start).saturating_sub(GIVE_WAY_LEAVES).as_secs();
+        if start < listing.from && (room > 0 || !listing.at_edge) {
+            let (most, step): (u64, fn(Time, Duration) -> Time) =
+                if room > 0 { (room, |start, by| start + by) } else { (GIVE_WAY_BACK, |start, by| start - by) };
+            let mut starts = (0..most).map(|n| step(start, second(n))).filter(|start| *start >= listing.earliest);
             let free = starts.find(|start| !pending(*start)).and_then(|start| Window::new(start, to).ok());
             listing.request = free.unwrap_or(listing.request);
         }
         Some(listing.request)
     }
 
-    /// True if a listing's request starts, before its tile, in the very second of a blob: its entry may lead to a part of it.
-    pub fn starts_at(&self, id: ListingId, created: Time) -> bool {
-        let starts = |l: &Listing| l.request.from() < l.from && l.request.from() == created.floor_second();
-        self.active.get(&id).is_some_and(starts)
+    /// Where a blob of that moment stands in a listing.
+    pub fn place(&self, id: ListingId, created: Time) -> Place {
+        match self.active.get(&id) {
+            Some(l) if l.request.from() != created.floor_second() => Place::Within,
+            Some(l) if l.request.from() < l.from && !l.at_edge => Place::Start,
+            Some(_) => Place::OnlyStart,
+            None => Place::Within,
+        }
+    }
+
+    /// What takes the place of a `contentCreated` that can't be read: in the listing's tile, and the same each time that the
+    /// tile is asked for.
+    pub fn stand_in(&self, id: ListingId) -> Option<Time> {
+        self.active.get(&id).map(|l| l.from)
     }
 
     /// The window that a listing asked for.
@@ -398,6 +442,7 @@ impl Lister {
     /// go round in a circle or do not end.
     pub fn page(&mut self, id: ListingId, next: Option<&str>, date: Option<Time>) -> Result<bool, Broken> {
         let Some(listing) = self.active.get_mut(&id) else { return Ok(false) };
+        self.held_since = None;
         listing.pages += 1;
         if listing.pages == 1 {
             listing.date = date;

@@ -1,5 +1,6 @@
 //! How fast to ask: a rate learned from throttling, a pause that the service asks for, and how many blobs at once.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::backoff::{Backoff, Jitter};
@@ -12,15 +13,29 @@ const BURST: Duration = Duration::from_secs(1);
 const PAUSE_FIRST: Duration = Duration::from_secs(30);
 /// The service counts by the minute, so a much longer pause of our own choice gains nothing.
 const PAUSE_CAP: Duration = Duration::from_secs(120);
-/// A rate below this share of the ceiling would take days to recover from; the pause protects the service meanwhile.
+/// A rate below this share of the ceiling takes long to recover from; the pause protects the service meanwhile. Where the ceiling is
+/// far above any quota, [`SAMPLE_MIN`] a minute is low enough.
 const RATE_FLOOR_SHARE: f64 = 0.05;
-/// What remains of the rate that was just refused: the refusals of one minute teach the quota to a few per cent.
-const RATE_CUT: f64 = 0.9;
-/// What remains of the rate after a refusal that stands alone.
-const RATE_CUT_FIRST: f64 = 0.7;
-/// How much of the ceiling comes back with each [`RAISE_EVERY`] without a refusal.
-const RAISE_SHARE: f64 = 0.03;
-const RAISE_EVERY: Duration = Duration::from_secs(10);
+/// The rate after a refusal, as a share of what the service let through in the minute before it. A burst on top of it still fits.
+const RATE_CUT: f64 = 0.98;
+/// The same where another refusal has just told more than was true: the minute before a refusal may lie in two of the service's.
+const RATE_CUT_AGAIN: f64 = 0.94;
+/// What remains of the rate after a refusal that says nothing of the quota.
+const RATE_CUT_BLIND: f64 = 0.7;
+/// A refusal after fewer requests than this says nothing of the quota: somebody else has used it up, or an earlier process did.
+const SAMPLE_MIN: u32 = 50;
+/// Over which the service counts (`activity-api.md` section 8).
+const MINUTE: Duration = Duration::from_secs(60);
+/// While the quota is not confirmed, the rate grows by this factor so often. One that was only used up by somebody else comes back
+/// within minutes …
+const GROWTH: f64 = 1.25;
+const GROWTH_EVERY: Duration = Duration::from_secs(10);
+/// … and while it is, by this one each minute …
+const PROBE: f64 = 1.01;
+/// … after a time without refusals that doubles whenever a refusal confirms it: each costs a pause.
+const HOLD: (Duration, Duration) = (Duration::from_secs(20 * 60), Duration::from_secs(2 * 3600));
+/// Two refusals confirm each other if they come at rates this close.
+const SAME_QUOTA: f64 = 0.05;
 /// Blobs fetched at once at the start, before anything is known of the service's speed.
 const WIDTH_START: usize = 4;
 /// The most blobs fetched at once: at one MiB held for each, half of the memory budget.
@@ -37,12 +52,65 @@ pub struct Pace {
     arrival: Duration,
     paused: Option<(Duration, Duration)>,
     pauses: u32,
-    raised: Duration,
+    quota: Quota,
     width: usize,
     fixed: bool,
     successes: u32,
-    /// Requests admitted in this minute and in the one before, to know the rate that was refused.
-    minute: (u64, u32, u32),
+    /// Requests that were let through in each of the last seconds.
+    answered: VecDeque<(u64, u32)>,
+}
+
+/// What refusals have taught of the quota.
+#[derive(Debug, Clone, Copy)]
+struct Quota {
+    /// Requests a minute, if a refusal has told.
+    limit: Option<f64>,
+    /// Another refusal came at about the same rate.
+    confirmed: bool,
+    /// The time without refusals after which it is probed.
+    hold: Duration,
+    /// When the last refusal came, or the rate was raised last.
+    changed: Duration,
+    refused: Duration,
+}
+
+impl Quota {
+    /// The service let through so many requests in the minute before it refused one. Returns the rate to go on with.
+    /// `worked`: something was let through since the refusal before this one.
+    fn refused_at(&mut self, observed: f64, rate: f64, worked: bool, now: Duration) -> f64 {
+        let again = worked && self.limit.is_some() && now.saturating_sub(self.refused) < HOLD.0;
+        let rate = (observed * RATE_CUT).min(if again { rate * RATE_CUT_AGAIN } else { f64::MAX });
+        let told = rate / RATE_CUT;
+        let same = self.limit.is_some_and(|limit| (told - limit).abs() <= limit * SAME_QUOTA);
+        self.hold = if same && self.confirmed { (self.hold * 2).min(HOLD.1) } else { HOLD.0 };
+        // Where it was taken too high, each step down comes closer to it.
+        self.confirmed = same || (again && self.confirmed);
+        self.limit = Some(told);
+        self.refuse(now);
+        rate
+    }
+
+    fn refuse(&mut self, now: Duration) {
+        (self.refused, self.changed) = (now, now);
+    }
+
+    /// The rate after a success.
+    fn raised(&mut self, now: Duration, rate: f64) -> f64 {
+        let (limit, since) = (self.limit.unwrap_or(f64::MAX), now.saturating_sub(self.changed));
+        // Well above what was confirmed, the quota is another one.
+        self.confirmed &= rate <= limit * (1.0 + SAME_QUOTA);
+        if self.confirmed && rate >= limit * RATE_CUT_AGAIN {
+            let held = now.saturating_sub(self.refused) < self.hold || since < MINUTE;
+            return if held { rate } else { self.change(now, rate * PROBE) };
+        }
+        let grown = if self.confirmed { (rate * GROWTH).min(limit * RATE_CUT_AGAIN) } else { rate * GROWTH };
+        if since < GROWTH_EVERY { rate } else { self.change(now, grown) }
+    }
+
+    fn change(&mut self, now: Duration, rate: f64) -> f64 {
+        self.changed = now;
+        rate
+    }
 }
 
 impl Pace {
@@ -55,11 +123,11 @@ impl Pace {
             arrival: Duration::ZERO,
             paused: None,
             pauses: 0,
-            raised: Duration::ZERO,
+            quota: Quota { limit: None, confirmed: false, hold: HOLD.0, changed: Duration::ZERO, refused: Duration::ZERO },
             width: width.unwrap_or(WIDTH_START).clamp(1, 64),
             fixed: width.is_some(),
             successes: 0,
-            minute: (0, 0, 0),
+            answered: VecDeque::new(),
         }
     }
 
@@ -80,15 +148,21 @@ impl Pace {
             self.paused = None;
         }
         self.arrival = self.arrival.max(now) + Duration::from_secs_f64(60.0 / self.rate);
-        self.count(now);
     }
 
-    fn count(&mut self, now: Duration) {
-        let minute = now.as_secs() / 60;
-        match minute.saturating_sub(self.minute.0) {
-            0 => self.minute.1 += 1,
-            1 => self.minute = (minute, 1, self.minute.1),
-            _ => self.minute = (minute, 1, 0),
+    /// A reply came that was no refusal.
+    fn answered(&mut self, now: Duration) {
+        let second = now.as_secs();
+        match self.answered.back_mut() {
+            Some((last, count)) if *last == second => *count += 1,
+            _ => self.answered.push_back((second, 1)),
+        }
+        self.forget_answers(now);
+    }
+
+    fn forget_answers(&mut self, now: Duration) {
+        while self.answered.front().is_some_and(|(second, _)| second + MINUTE.as_secs() <= now.as_secs()) {
+            self.answered.pop_front();
         }
     }
 
@@ -97,12 +171,15 @@ impl Pace {
         let known = self.paused.is_some_and(|(since, _)| sent <= since);
         if !known {
             self.pauses += 1;
-            let observed = f64::from(self.minute.1.max(self.minute.2));
-            let floor = (self.ceiling * RATE_FLOOR_SHARE).max(1.0);
-            // A single refusal early in a minute says nothing about the quota; a second in a row does.
-            let cut = if self.pauses > 1 { observed.max(floor) * RATE_CUT } else { self.rate * RATE_CUT_FIRST };
-            self.rate = self.rate.min(cut).max(floor);
-            self.raised = now;
+            self.forget_answers(now);
+            let observed: u32 = self.answered.iter().map(|(_, count)| count).sum();
+            if observed >= SAMPLE_MIN {
+                let rate = self.quota.refused_at(f64::from(observed), self.rate, self.pauses == 1, now);
+                self.slow_down(rate);
+            } else {
+                self.quota.refuse(now);
+                self.slow_down(self.rate * RATE_CUT_BLIND);
+            }
             self.narrow();
         }
         let wait = retry_after.unwrap_or_else(|| Backoff::new(PAUSE_FIRST, PAUSE_CAP).delay(self.pauses));
@@ -115,6 +192,11 @@ impl Pace {
         until
     }
 
+    fn slow_down(&mut self, rate: f64) {
+        let floor = (self.ceiling * RATE_FLOOR_SHARE).clamp(1.0, f64::from(SAMPLE_MIN));
+        self.rate = self.rate.min(rate).max(floor);
+    }
+
     /// Another feed of the tenant was told to pause: its calls count together.
     pub fn hold_until(&mut self, now: Duration, until: Duration) {
         let (since, earlier) = self.paused.unwrap_or((now, now));
@@ -123,13 +205,11 @@ impl Pace {
 
     /// A request gave what was asked for.
     pub fn succeeded(&mut self, now: Duration) {
+        self.answered(now);
         if self.paused.is_none() {
             self.pauses = 0;
         }
-        if now.saturating_sub(self.raised) >= RAISE_EVERY {
-            self.rate = (self.rate + self.ceiling * RAISE_SHARE).min(self.ceiling);
-            self.raised = now;
-        }
+        self.rate = self.quota.raised(now, self.rate).min(self.ceiling);
         self.successes += 1;
         if !self.fixed && self.successes >= WIDER_AFTER {
             self.successes = 0;
@@ -199,15 +279,14 @@ mod tests {
     #[test]
     fn replies_that_were_under_way_do_not_count_twice() {
         let mut pace = Pace::new(6000, None);
-        admitted(&mut pace, Duration::ZERO, Duration::from_secs(30));
         let at = Duration::from_secs(30);
+        (0..1000).for_each(|_| pace.succeeded(at));
         pace.throttled(at, at, None, &mut Jitter::new(1));
         let rate = pace.per_minute();
         for _ in 0..20 {
             pace.throttled(at + Duration::from_millis(5), at, None, &mut Jitter::new(1));
         }
-        assert_eq!(pace.per_minute(), rate);
-        assert!(rate < 6000);
+        assert_eq!((pace.per_minute(), rate), (980, 980));
     }
 
     /// It fell to the floor, because hardly anything had been asked for in that minute, and a run crawled for minutes.
@@ -220,11 +299,11 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_comes_back() {
+    fn the_rate_comes_back_after_a_refusal_that_says_nothing() {
         let mut pace = Pace::new(1000, None);
         pace.throttled(Duration::ZERO, Duration::ZERO, None, &mut Jitter::new(1));
         let low = pace.per_minute();
-        for s in 0..2000 {
+        for s in 0..120 {
             pace.succeeded(Duration::from_secs(s));
         }
         assert!(low < 1000);

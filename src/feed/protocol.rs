@@ -200,6 +200,15 @@ pub enum Input {
         /// The reply's `Date`.
         date: Option<Time>,
     },
+    /// A blob was to be asked for, and the request never left: there was no token for it.
+    BlobUnasked {
+        /// The blob.
+        key: BlobKey,
+        /// Why.
+        fault: Fault,
+        /// The same for a person.
+        detail: String,
+    },
     /// A sealed batch was written, delivered and committed.
     Committed {
         /// The batch.
@@ -229,6 +238,8 @@ pub enum Action {
         id: ListingId,
         /// What to ask for.
         window: Window,
+        /// Takes the place of a `contentCreated` that can't be read.
+        stand_in: Time,
     },
     /// Fetch a further page.
     NextPage {
@@ -238,6 +249,8 @@ pub enum Action {
         url: String,
         /// What the listing asked for.
         window: Window,
+        /// Takes the place of a `contentCreated` that can't be read.
+        stand_in: Time,
     },
     /// Fetch a blob.
     Fetch(FetchOrder),

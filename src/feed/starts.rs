@@ -16,7 +16,7 @@ fn blob(created: Time) -> BlobEntry {
 
 fn lists(actions: Vec<Action>) -> Vec<(ListingId, Window)> {
     let list = |action| match action {
-        Action::List { id, window } => Some((id, window)),
+        Action::List { id, window, .. } => Some((id, window)),
         _ => None,
     };
     actions.into_iter().filter_map(list).collect()
@@ -67,6 +67,74 @@ fn a_request_does_not_start_in_the_second_of_a_pending_blob() {
     assert_eq!(lister.window(id), Some(moved));
     // Where there is no second left, it stays: the blob is asked for all the same.
     assert_eq!(lister.give_way(id, |_| true), Some(moved));
+}
+
+#[test]
+fn a_request_with_hardly_an_overlap_gives_way_backwards_but_not_past_the_edge() {
+    let seconds = Duration::from_secs;
+    let mut lister = Lister::range(BASE, BASE, BASE + seconds(30));
+    lister.force_tile(seconds(20));
+    let edge = Duration::from_secs((167 * 60 + 59) * 60);
+    // The request may begin ten seconds behind the edge.
+    let (id, window) = lister.next(Duration::ZERO, BASE - seconds(30) + edge, true).expect("a window");
+    let moved = lister.give_way(id, |second| second == window.from()).expect("it is under way");
+    assert_eq!(moved.from(), window.from() - seconds(1));
+    let stays = lister.give_way(id, |second| second > BASE - seconds(30)).expect("it is under way");
+    assert_eq!(stays.from(), BASE - seconds(30));
+    assert_eq!(lister.give_way(id, |_| true), Some(stays));
+}
+
+/// The entry of a listing that starts in the blob's second took the place of the better one that was known.
+#[test]
+fn a_pending_blob_keeps_its_entry_when_a_listing_starts_in_its_second() {
+    let mut feed = Feed::new(settings(follow()), memory(BASE - DAY), at(0));
+    actions(&mut feed, at(0));
+    let first = lists(told(&mut feed, at(1), Standing::Enabled));
+    let (live, window) = *first.first().expect("the live end is listed");
+    let (backlog, whole) = *first.last().expect("and the backlog");
+    assert!(whole.from() < window.from());
+    let created = window.from() + Duration::from_millis(300);
+    let worse = BlobEntry { uri: format!("{}-a-part", blob(created).uri), ..blob(created) };
+    feed.handle(at(2), Input::Entries { id: backlog, entries: vec![blob(created)] });
+    feed.handle(at(2), Input::Entries { id: live, entries: vec![worse] });
+    let asked = actions(&mut feed, at(2)).into_iter().find_map(|action| match action {
+        Action::Fetch(order) => Some(order.entry),
+        _ => None,
+    });
+    assert_eq!(asked, Some(blob(created)));
+}
+
+/// An entry without a time that can be read was taken for one in the first second of its request, and put off each time.
+#[test]
+fn a_blob_whose_entry_tells_no_time_is_fetched() {
+    let mut feed = Feed::new(settings(follow()), memory(BASE - DAY), at(0));
+    actions(&mut feed, at(0));
+    let listed = told(&mut feed, at(1), Standing::Enabled);
+    let mut fetched = Vec::new();
+    for action in listed {
+        let Action::List { id, window, stand_in } = action else { continue };
+        assert!(window.from() < stand_in && stand_in < window.to());
+        feed.handle(at(2), Input::Entries { id, entries: vec![blob(stand_in)] });
+        fetched.extend(actions(&mut feed, at(2)).into_iter().filter(|a| fetches(std::slice::from_ref(a))));
+    }
+    assert_eq!(fetched.len(), 2, "one for each listing");
+}
+
+/// What the edge had overtaken was asked for again and again, and the rest never had its turn.
+#[test]
+fn an_errand_goes_on_behind_the_edge() {
+    let mut lister = Lister::range(BASE, BASE, BASE);
+    let hours = |n: u64| Duration::from_secs(3600 * n);
+    lister.look_again(BASE);
+    lister.look_again(BASE + hours(60));
+    let server = BASE + hours(170);
+    let mut now = Duration::ZERO;
+    for _ in 0..10 {
+        let Some((id, _)) = lister.next(now, server, true) else { break };
+        lister.complete(id, now, 2_000, &mut Jitter::new(1));
+        now += Duration::from_secs(1);
+    }
+    assert!(lister.is_done());
 }
 
 #[test]

@@ -6,6 +6,12 @@ use crate::domain::Time;
 
 /// The service wants 15 minutes between requests to start (`activity-api.md` section 5.1).
 const START_EVERY: Duration = Duration::from_secs(15 * 60);
+/// A start is noted before it is asked for, and asking may take a second try with a new token.
+const START_MARGIN: Duration = Duration::from_secs(60);
+/// A note that took longer to be committed is written anew …
+const NOTE_AGE_MAX: Duration = Duration::from_secs(30);
+/// … but no more often than this: with a reader that is always slow there would be no start.
+const NOTES_MAX: u32 = 3;
 
 /// What the service says of the subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,12 +66,16 @@ pub struct Subscription {
     mode: Mode,
     state: State,
     last_start: Option<Time>,
+    /// When this process last heard of a start of its own: its own clock is the better one as long as it lives.
+    heard: Option<Duration>,
+    /// How often the start that is due was noted.
+    notes: u32,
 }
 
 impl Subscription {
     /// Begins with a look. `last_start` is when a start was last asked for, by the service's clock.
     pub fn new(mode: Mode, last_start: Option<Time>) -> Self {
-        Self { mode, state: State::Check { at: Duration::ZERO }, last_start }
+        Self { mode, state: State::Check { at: Duration::ZERO }, last_start, heard: None, notes: 0 }
     }
 
     /// True if content may be listed.
@@ -102,17 +112,25 @@ impl Subscription {
                 self.state = State::Asking;
                 Step::Check
             }
-            State::Save => {
-                self.state = State::Saving;
-                self.last_start = Some(server);
-                Step::Save(server)
+            State::Save => self.note(server),
+            State::Start if self.notes < NOTES_MAX && self.last_start.is_some_and(|at| server.since(at) > NOTE_AGE_MAX) => {
+                self.note(server)
             }
             State::Start => {
                 self.state = State::Starting;
+                self.notes = 0;
+                self.heard_of(now, server);
                 Step::Start
             }
             _ => Step::Wait,
         }
+    }
+
+    fn note(&mut self, server: Time) -> Step {
+        self.state = State::Saving;
+        self.notes += 1;
+        self.last_start = Some(server);
+        Step::Save(server)
     }
 
     /// The service has told how it stands. Returns true if a person has to act.
@@ -123,9 +141,12 @@ impl Subscription {
                 false
             }
             (_, Mode::Auto) => {
-                let wait = self.last_start.map_or(Duration::ZERO, |at| (at + START_EVERY).since(server));
+                let pause = START_EVERY + START_MARGIN;
+                let noted = self.last_start.map_or(Duration::ZERO, |at| (at + pause).since(server));
                 // A start that lies in the service's future was noted under another clock: it can't be waited for.
-                self.state = if wait.is_zero() || wait > START_EVERY { State::Save } else { State::Check { at: now + wait } };
+                let noted = if noted > pause { Duration::ZERO } else { noted };
+                let wait = self.heard.map_or(noted, |at| (at + pause).saturating_sub(now));
+                self.state = if wait.is_zero() { State::Save } else { State::Check { at: now + wait } };
                 false
             }
             (_, Mode::Require) => {
@@ -143,13 +164,23 @@ impl Subscription {
     }
 
     /// The start was accepted.
-    pub fn started(&mut self) {
+    pub fn started(&mut self, now: Duration, server: Time) {
+        self.heard_of(now, server);
         self.state = State::Enabled;
     }
 
     /// A call about it failed: look again at `at`.
-    pub fn failed(&mut self, at: Duration) {
+    pub fn failed(&mut self, now: Duration, server: Time, at: Duration) {
+        if self.is_starting() {
+            self.heard_of(now, server);
+        }
         self.state = State::Check { at };
+    }
+
+    /// It may have been noted long before it was sent: the process was suspended, or its reader slow.
+    fn heard_of(&mut self, now: Duration, server: Time) {
+        self.heard = Some(now);
+        self.last_start = Some(server);
     }
 
     /// When to look at it again.
@@ -176,11 +207,30 @@ mod tests {
         assert_eq!(s.step(Duration::ZERO, t0), Step::Wait);
         s.saved();
         assert_eq!(s.step(Duration::ZERO, t0), Step::Start);
-        s.failed(Duration::from_secs(5));
+        s.failed(Duration::from_secs(5), t0 + Duration::from_secs(5), Duration::from_secs(5));
         assert_eq!(s.step(Duration::from_secs(5), t0), Step::Check);
         s.told(Standing::Missing, Duration::from_secs(5), t0 + Duration::from_secs(5));
         assert_eq!(s.step(Duration::from_secs(6), t0 + Duration::from_secs(6)), Step::Wait);
-        assert_eq!(s.wake(), Some(Duration::from_secs(900)));
+        assert_eq!(s.wake(), Some(Duration::from_secs(5 + 960)));
+    }
+
+    /// Found by the simulation: the process was suspended while the note was committed, and killed after the start.
+    #[test]
+    fn a_start_whose_note_is_old_is_noted_again_but_not_for_ever() {
+        let t0 = Time(1_000_000_000);
+        let mut s = Subscription::new(Mode::Auto, None);
+        s.step(Duration::ZERO, t0);
+        s.told(Standing::Missing, Duration::ZERO, t0);
+        let mut now = t0;
+        assert_eq!(s.step(Duration::ZERO, now), Step::Save(now));
+        for _ in 1..NOTES_MAX {
+            s.saved();
+            now = now + NOTE_AGE_MAX + Duration::from_millis(1);
+            assert_eq!(s.step(Duration::ZERO, now), Step::Save(now));
+        }
+        s.saved();
+        assert_eq!(s.step(Duration::ZERO, now + 2 * NOTE_AGE_MAX), Step::Start);
+        assert_eq!(s.last_start(), Some(now + 2 * NOTE_AGE_MAX));
     }
 
     #[test]
@@ -194,6 +244,7 @@ mod tests {
     const NOW: Duration = Duration::from_secs(1000);
     const T0: Time = Time(1_000_000_000);
     const QUARTER: Duration = Duration::from_secs(15 * 60);
+    const PAUSE: Duration = Duration::from_secs(16 * 60);
 
     /// Brought to the point where the start waits to be saved.
     fn asked(last_start: Option<Time>) -> (Subscription, Step) {
@@ -209,9 +260,9 @@ mod tests {
     #[test]
     fn a_start_of_an_earlier_run_is_waited_for_unless_it_lies_in_the_future() {
         for (last_start, wait) in [
-            (T0, Some(QUARTER)),
-            (T0 - Duration::from_secs(100), Some(Duration::from_secs(800))),
-            (T0 - QUARTER, None),
+            (T0, Some(PAUSE)),
+            (T0 - Duration::from_secs(100), Some(Duration::from_secs(860))),
+            (T0 - PAUSE, None),
             (T0 + Duration::from_secs(1), None),
         ] {
             let (s, step) = asked(Some(last_start));
@@ -242,10 +293,28 @@ mod tests {
         assert_eq!(s.step(NOW, T0), Step::Start);
         s.check_at(NOW);
         assert!(s.is_starting() && !s.is_enabled() && s.wake().is_none());
-        s.started();
+        s.started(NOW, T0);
         assert!(s.is_enabled() && !s.is_starting() && s.step(NOW, T0) == Step::Wait);
         s.check_at(NOW);
         assert!(!s.is_enabled());
+    }
+
+    /// Found by the simulation: the service told the time wrong once, and the start was asked for again after seven minutes.
+    #[test]
+    fn a_service_that_tells_a_wrong_time_does_not_shorten_the_pause() {
+        let (mut s, step) = asked(None);
+        assert_eq!(step, Step::Save(T0));
+        s.saved();
+        assert_eq!(s.step(NOW, T0), Step::Start);
+        let later = NOW + Duration::from_secs(90);
+        s.failed(later, T0, later);
+        assert_eq!(s.last_start(), Some(T0));
+        assert_eq!(s.step(later, T0), Step::Check);
+        s.told(Standing::Missing, later, T0 + QUARTER * 2);
+        assert_eq!((s.step(later, T0), s.wake()), (Step::Wait, Some(later + PAUSE)));
+        assert_eq!(s.step(later + PAUSE, T0), Step::Check);
+        s.told(Standing::Missing, later + PAUSE, T0);
+        assert_eq!(s.step(later + PAUSE, T0), Step::Save(T0));
     }
 
     #[test]

@@ -169,7 +169,7 @@ impl Trial {
                 self.later(Duration::from_millis(30), Input::Subscription { standing: Standing::Enabled, date });
             }
             Action::StartSubscription => self.later(Duration::from_millis(30), Input::Started { date }),
-            Action::List { id, window } => {
+            Action::List { id, window, .. } => {
                 self.requests += 1;
                 self.reply_page(id, window, 0);
             }

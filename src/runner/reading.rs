@@ -7,12 +7,10 @@
 
 use std::hash::Hasher;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use siphasher::sip::SipHasher13;
-use siphasher::sip128::{Hasher128, SipHasher24};
+use siphasher::sip128::{self, Hasher128, SipHasher24};
 
-use crate::decode::{DeadReason, Decoder, Item, Shape};
+use crate::decode::{self, DeadReason, Decoder, Item, Shape};
 use crate::domain::{BlobKey, Counts, Part, RecordTypes, Time};
 use crate::feed::FetchOrder;
 use crate::format::{Context, Formatter};
@@ -21,6 +19,9 @@ use crate::sink::DeadLetter;
 
 /// Wanted lines held until the blob's end. Real blobs stay far below: it takes sixty of the largest records seen in public.
 pub(super) const HOLD_MAX: usize = 1 << 20;
+
+/// Room for the lines of a blob of usual size, so that they are not copied while they become more.
+const HOLD_USUAL: usize = 64 << 10;
 
 /// Lines and dead letters that go into the batch together with what is claimed of them.
 #[derive(Debug, Default)]
@@ -41,17 +42,17 @@ pub(super) fn cover(a: Option<(Time, Time)>, b: Option<(Time, Time)>) -> Option<
     }
 }
 
-/// The one field that is read of every delivered record, for the closing summary.
-#[derive(Deserialize)]
-struct Creation<'a> {
-    #[serde(rename = "CreationTime", borrow, default)]
-    time: Option<&'a RawValue>,
+/// When the record was made, if it says so in the usual way: the one field that is read of every delivered record, for the closing
+/// summary.
+fn creation_time(raw: &[u8]) -> Option<Time> {
+    Time::parse(&decode::text_of(raw, "CreationTime")?)
 }
 
-/// When the record was made, if it says so in the usual way.
-fn creation_time(raw: &[u8]) -> Option<Time> {
-    let creation: Creation<'_> = serde_json::from_slice(raw).ok()?;
-    Time::parse(creation.time?.get().trim_matches('"'))
+/// The record's bytes are hashed once, for the digest of a part and for the print of the blob.
+fn hash(raw: &[u8]) -> [u8; 16] {
+    let mut hasher = sip128::SipHasher13::new();
+    hasher.write(raw);
+    hasher.finish128().as_bytes()
 }
 
 impl Held {
@@ -214,10 +215,11 @@ impl State<'_> {
             self.counts.filtered += 1;
             return;
         }
+        let hash = hash(raw);
         self.digest.write_u64(index);
-        self.digest.write(raw);
+        self.digest.write(&hash);
         self.print.write_u64(index);
-        self.print.write(raw);
+        self.print.write(&hash);
         if self.skipping || self.refused {
             return;
         }
@@ -228,6 +230,9 @@ impl State<'_> {
             return;
         }
         self.context.index = index;
+        if self.held.lines.is_empty() {
+            self.held.lines.reserve(HOLD_USUAL);
+        }
         self.formatter.line(&self.context, raw, &mut self.held.lines);
         self.held.line_count += 1;
         self.held.times = cover(self.held.times, creation_time(raw).map(|t| (t, t)));

@@ -108,20 +108,20 @@ impl<T: Transport, C: Clock> Session<T, C> {
         fact(&reports, input).await;
     }
 
-    pub(super) async fn list(self: Arc<Self>, id: ListingId, window: Window, reports: Reports) {
+    pub(super) async fn list(self: Arc<Self>, listed: Listed, reports: Reports) {
         let sent = self.clock.now().mono;
-        let page = self.client.list(self.content_type, window).await;
-        self.page(Asked { id, kind: RequestKind::List, window, sent }, page, &reports).await;
+        let page = self.client.list(self.content_type, listed.window).await;
+        self.page(Asked { listed, kind: RequestKind::List, sent }, page, &reports).await;
     }
 
-    pub(super) async fn next_page(self: Arc<Self>, id: ListingId, url: String, window: Window, reports: Reports) {
+    pub(super) async fn next_page(self: Arc<Self>, listed: Listed, url: String, reports: Reports) {
         let sent = self.clock.now().mono;
         let page = self.client.next_page(&url).await;
-        self.page(Asked { id, kind: RequestKind::NextPage, window, sent }, page, &reports).await;
+        self.page(Asked { listed, kind: RequestKind::NextPage, sent }, page, &reports).await;
     }
 
     async fn page(&self, asked: Asked, page: Result<Page<T::Body>, Failure>, reports: &Reports) {
-        let Asked { id, sent, .. } = asked;
+        let Asked { listed: Listed { id, .. }, sent, .. } = asked;
         let read = match page {
             Ok(page) => match tokio::time::timeout(PAGE_TIME_MAX, self.read_page(&asked, page, reports)).await {
                 Ok(read) => read,
@@ -144,9 +144,9 @@ impl<T: Transport, C: Clock> Session<T, C> {
         mut page: Page<T::Body>,
         reports: &Reports,
     ) -> Result<(Option<String>, Option<Time>), Broken> {
-        let Asked { id, kind, window, .. } = *asked;
+        let Asked { listed: Listed { id, window, stand_in }, kind, .. } = *asked;
         let mut decoder = Decoder::new(RecordTypes::All);
-        let mut entries = Entries { good: Vec::new(), bad: Vec::new(), fallback: window.from() };
+        let mut entries = Entries { good: Vec::new(), bad: Vec::new(), stand_in };
         let mut bytes = 0;
         loop {
             let chunk = match page.body.chunk().await {
@@ -183,7 +183,7 @@ impl<T: Transport, C: Clock> Session<T, C> {
             fact(reports, Input::Entries { id, entries: entries.good }).await;
         }
         if let Some((_, why)) = entries.bad.first() {
-            if self.count_bad_page(window) < BAD_PAGES_MAX {
+            if self.count_bad_page(stand_in) < BAD_PAGES_MAX {
                 return bad(why.clone());
             }
             for (print, detail) in entries.bad {
@@ -191,18 +191,18 @@ impl<T: Transport, C: Clock> Session<T, C> {
             }
         } else if page.next.is_none() {
             // Not before the last page: an earlier one of the same listing may be the bad one.
-            self.bad_pages.lock().unwrap_or_else(PoisonError::into_inner).remove(&window.from());
+            self.bad_pages.lock().unwrap_or_else(PoisonError::into_inner).remove(&stand_in);
         }
         Ok((page.next, page.date))
     }
 
-    /// How often a listing from the window's beginning on held an entry that can't be read, this time included.
-    fn count_bad_page(&self, window: Window) -> u32 {
+    /// How often a listing of the tile that begins there held an entry that can't be read, this time included.
+    fn count_bad_page(&self, tile: Time) -> u32 {
         let mut counts = self.bad_pages.lock().unwrap_or_else(PoisonError::into_inner);
         if counts.len() >= BAD_WINDOWS_MAX {
             counts.clear();
         }
-        let count = counts.entry(window.from()).or_default();
+        let count = counts.entry(tile).or_default();
         *count += 1;
         *count
     }
@@ -217,19 +217,21 @@ impl<T: Transport, C: Clock> Session<T, C> {
         let Ok(_permit) = permit else { return };
         let key = order.entry.key();
         let Err(failed) = self.read_blob(&order, &reports).await else { return };
-        let Unread { fault, detail, date, print } = failed;
+        let Unread { fault, detail, date, print, asked } = failed;
         if mutant::on(Mutant::P12) {
             let input = Input::BlobDone { key, counts: Counts::default(), bytes: 0, date };
             piece(&reports, Held::default(), input).await;
             return;
         }
-        fact(&reports, Input::BlobFailed { key, fault, detail, print, date }).await;
+        let input =
+            if asked { Input::BlobFailed { key, fault, detail, print, date } } else { Input::BlobUnasked { key, fault, detail } };
+        fact(&reports, input).await;
     }
 
     async fn read_blob(&self, order: &FetchOrder, reports: &Reports) -> Result<(), Unread> {
         let key = order.entry.key();
         let mut limit = TimeLimit(Instant::now() + BLOB_TIME_MAX);
-        let mut content = limit.keep(self.client.blob(&order.entry.uri)).await?.map_err(parts_of)?;
+        let mut content = limit.keep(self.client.blob(&order.entry.uri)).await?.map_err(Unread::from)?;
         let date = content.date;
         let context = Context {
             tenant: &self.tenant,
@@ -269,7 +271,7 @@ impl<T: Transport, C: Clock> Session<T, C> {
                     break;
                 }
                 Some(next) if reading.next_page() => {
-                    content = limit.keep(self.client.blob(&next)).await?.map_err(parts_of)?;
+                    content = limit.keep(self.client.blob(&next)).await?.map_err(Unread::from)?;
                 }
                 _ => break,
             }
@@ -285,7 +287,7 @@ impl<T: Transport, C: Clock> Session<T, C> {
                 let detail = format!("the blob breaks off after {} elements; the rest is in the dead letters", part.elements);
                 Input::BlobLost { part, print, bytes: size, detail, date }
             }
-            End::Doubtful { print, why } => return Err(Unread { fault: Fault::BadReply, detail: why, date, print }),
+            End::Doubtful { print, why } => return Err(Unread { print, ..(Fault::BadReply, why, date).into() }),
             End::Error(raw) => return Err(parts_of(api::error_object(RequestKind::Blob, 200, &raw, date)).into()),
             End::PartRefused => {
                 fact(reports, Input::BlobPartRefused { key }).await;
@@ -315,11 +317,19 @@ struct Unread {
     detail: String,
     date: Option<Time>,
     print: Option<u64>,
+    /// False if there was no token to ask with.
+    asked: bool,
 }
 
 impl From<Broken> for Unread {
     fn from((fault, detail, date): Broken) -> Self {
-        Self { fault, detail, date, print: None }
+        Self { fault, detail, date, print: None, asked: true }
+    }
+}
+
+impl From<Failure> for Unread {
+    fn from(failure: Failure) -> Self {
+        Self { asked: failure.request != RequestKind::Token, ..parts_of(failure).into() }
     }
 }
 
@@ -338,11 +348,19 @@ fn fingerprint(bytes: &[u8]) -> u64 {
     hasher.finish()
 }
 
+/// A listing, as its requests need it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Listed {
+    pub(super) id: ListingId,
+    pub(super) window: Window,
+    /// Takes the place of a `contentCreated` that can't be read: the blob is fetched all the same.
+    pub(super) stand_in: Time,
+}
+
 /// One request of a listing.
 struct Asked {
-    id: ListingId,
+    listed: Listed,
     kind: RequestKind,
-    window: Window,
     sent: Duration,
 }
 
@@ -350,14 +368,13 @@ struct Entries {
     good: Vec<BlobEntry>,
     /// Those that can't be read: a fingerprint of the entry's bytes, and why.
     bad: Vec<(u64, String)>,
-    /// Stands in for a `contentCreated` that can't be read: the blob is fetched all the same.
-    fallback: Time,
+    stand_in: Time,
 }
 
 impl Entries {
     fn take(&mut self, item: Item<'_>) {
         match item {
-            Item::Wanted { raw, .. } => match api::read_entry(raw, self.fallback) {
+            Item::Wanted { raw, .. } => match api::read_entry(raw, self.stand_in) {
                 Ok(entry) => self.good.push(entry),
                 Err(error) => self.refuse(raw, error.to_string()),
             },

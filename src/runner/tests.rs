@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use secrecy::SecretString;
 
-use super::requests::Report;
+use super::requests::{Listed, Report};
 use super::*;
 use crate::api::ApiSettings;
 use crate::auth::{Credentials, TokenSource};
@@ -150,8 +150,9 @@ async fn an_entry_that_can_not_be_read_on_a_later_page_does_not_stop_the_listing
     let window = Window::new(Time(1_780_000_000_000), Time(1_780_000_060_000)).unwrap();
     for attempt in 0..3 {
         let (reports, mut inbox) = mpsc::channel(64);
-        session.clone().list(ListingId(attempt), window, reports.clone()).await;
-        session.clone().next_page(ListingId(attempt), second.clone(), window, reports).await;
+        let listed = Listed { id: ListingId(attempt), window, stand_in: window.from() };
+        session.clone().list(listed, reports.clone()).await;
+        session.clone().next_page(listed, second.clone(), reports).await;
         let mut said = Vec::new();
         while let Some(Report::Fact(input)) = inbox.recv().await {
             said.push(input);

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::fate::{Backfill, DAY};
 use super::life::{Death, Life};
-use super::world::Outside;
-use crate::domain::Time;
+use super::world::{Outside, World};
+use crate::domain::{Claim, Time};
 use crate::feed::Finish;
 use crate::runner::FeedEnd;
 
@@ -38,10 +38,7 @@ pub(super) async fn run(outside: Outside, range: Range<Time>) -> Result<(), Stri
             if let Some(wrong) = &world.wrong {
                 return Err(format!("the backfill: {wrong}"));
             }
-            let told = matches!(death, Death::Ended(FeedEnd::Finished(_)));
-            if told && world.oracle.owes_a_commit() {
-                return Err("R16: the backfill ended in order with lines that were written and not committed".to_owned());
-            }
+            world.may_end(&death).map_err(|wrong| format!("the backfill: {wrong}"))?;
             world.oracle.died();
             Duration::from_millis(world.dice.between(200, u64::try_from(PATIENCE_MAX.as_millis()).unwrap_or(u64::MAX)))
         };
@@ -59,10 +56,29 @@ fn whole(outside: &Outside, range: &Range<Time>, began: Time) -> Result<(), Stri
     if !findings.is_empty() {
         return Err(format!("the backfill's ledger does not balance: {findings:?}"));
     }
-    // Where the service tells a wrong time, a range can end before what it holds; where it hides content, nothing is listed.
-    if !world.fate.tells_the_time() || world.was_dark() {
+    // Where the service tells a wrong time, a range can end before what it holds.
+    if !world.fate.tells_the_time() {
         return Ok(());
     }
-    let left = world.oracle.left_out(range, began, world.now());
+    let left = world.left_out(range, began);
     if left.is_empty() { Ok(()) } else { Err(format!("R24: complete, but without {}", left.join("; "))) }
+}
+
+impl World {
+    fn left_out(&self, range: &Range<Time>, began: Time) -> Vec<String> {
+        let now = self.now();
+        let common = self.common();
+        self.oracle.left_out(range, (began, now), self.wrong_pages, |id| common.service.hides(id, now))
+    }
+
+    /// Whether the gaps of a claim have a reason.
+    pub(super) fn justified(&self, claim: &Claim) -> Result<(), String> {
+        let now = self.now();
+        for gap in claim.gaps.iter().filter(|gap| gap.is_open()) {
+            let id = gap.blob.as_ref().map(|blob| &blob.entry.id);
+            let asked = id.and_then(|id| self.asked.get(id)).copied().unwrap_or_default();
+            self.oracle.given_up_too_soon(gap, asked, now)?;
+        }
+        Ok(())
+    }
 }

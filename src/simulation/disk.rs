@@ -68,6 +68,11 @@ impl Letters for Drawer {
             return Ok(Kept::All);
         }
         let mut world = self.outside.look();
+        if matches!(world.weather(), Weather::Rough { .. }) && world.dice.chance(0.05) {
+            world.hit(Hit::Fails, Phase::Deliver);
+            let (tenant, path) = (world.fate.tenant.clone(), "simulated".into());
+            return Err(SinkError::DeadLetter { tenant, path, detail: "made up".to_owned() });
+        }
         if world.is_faulty() && world.dice.chance(0.3) {
             world.hit(Hit::LettersFull, Phase::Deliver);
             world.oracle.not_kept(letters);
@@ -107,7 +112,14 @@ impl Store for Disk {
             if world.commits.is_multiple_of(WITNESS_EVERY) {
                 world.witness = Some((claim.floor, claim.begin));
             }
-            world.note(|| format!("committed: floor {}, {} blobs, {} gaps", claim.floor, claim.done.len(), claim.gaps.len()));
+            world.note(|| {
+                let gaps = claim.gaps.iter().map(|gap| {
+                    let what = gap.blob.as_ref().map_or_else(|| format!("to {}", gap.to), |blob| blob.entry.id.to_string());
+                    let kind = if gap.is_open() { if gap.provisional { "provisional" } else { "final" } } else { "closed" };
+                    format!("; {kind} gap {} from {} {what}", gap.reason, gap.from)
+                });
+                format!("committed: floor {}, {} blobs{}", claim.floor, claim.done.len(), gaps.collect::<String>())
+            });
             world.committed(&claim);
         }
         drop(world);

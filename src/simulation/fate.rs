@@ -26,6 +26,30 @@ const BACKFILLS: f64 = 0.08;
 /// Seeds with a bad neighbour.
 const NEIGHBOURS: f64 = 0.06;
 
+/// Seeds in which the process is `--once`, started by cron.
+const ONCE: f64 = 0.05;
+/// Seeds in which listings have no end while anything may fail …
+const ENDLESS: f64 = 0.03;
+/// … and those in which the rate is high enough to see where the product ends them.
+const FLOODS: f64 = 0.0006;
+/// Seeds in which blobs come close together while the process looks: one of them in the very second in which a listing ends.
+const BUSY: f64 = 0.01;
+/// Blobs of a busy half hour.
+const BUSY_BLOBS: u64 = 60;
+/// Seeds in which the subscription vanishes when it hurts.
+const UNLUCKY: f64 = 0.1;
+/// A flood's rate.
+const FLOOD_RATE: u32 = 60_000;
+
+/// How listings never end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Endless {
+    /// Each page is empty, and names another one.
+    Empty,
+    /// Each page names the first one.
+    Circle,
+}
+
 /// What happens during a slot.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Weather {
@@ -43,6 +67,14 @@ pub(super) enum Weather {
 pub(super) struct Slot {
     pub(super) until: Duration,
     pub(super) weather: Weather,
+}
+
+impl Slot {
+    fn soften(&mut self) {
+        if let Weather::Rough { faults, crashes } = &mut self.weather {
+            (*faults, *crashes) = (0.02, 0.0);
+        }
+    }
 }
 
 /// A blob of the tenant.
@@ -106,6 +138,14 @@ pub(super) struct Fate {
     pub(super) backfill: Option<Backfill>,
     /// A tenant in the same process at which something is always wrong.
     pub(super) neighbour: Option<Bad>,
+    /// The process comes to its end by itself, and is started again each poll interval.
+    pub(super) once: bool,
+    /// No listing ends in rough weather.
+    pub(super) endless: Option<Endless>,
+    /// Its pages come fast.
+    pub(super) flood: bool,
+    /// The subscription vanishes before a blob appears.
+    pub(super) unlucky: bool,
     /// The longest stretch without the working half hour; above a day the promise does not hold for what expires.
     pub(super) longest_absence: Duration,
 }
@@ -118,13 +158,24 @@ impl Fate {
         let days = dice.between(8, 9);
         let calm = DAY * u32::try_from(days).expect("a few days");
         let count = if dice.chance(0.05) { dice.between(20, 80) } else { dice.between(3, 16) };
+        // Dice of their own: the stories of other seeds stay as they are.
+        let mut odd = Dice::new(seed, &[0x006f_6464]);
+        let (once, endless, flood) = (odd.chance(ONCE), odd.chance(ENDLESS), odd.chance(FLOODS));
+        let endless = (endless || flood).then(|| odd.pick(&[Endless::Empty, Endless::Circle]));
+        let (busy, unlucky) = (odd.chance(BUSY), odd.chance(UNLUCKY));
         let page_size = dice.pick(&[1, 2, 3, 200, 200, 200]);
         // Enough quota is a term of the promise: in half an hour everything can be listed three times and fetched twice.
-        let pages = count / page_size + 10;
-        let enough = u32::try_from((pages * 3 + count * 2).div_ceil(30)).unwrap_or(u32::MAX).max(3);
+        let all = count + if busy { BUSY_BLOBS } else { 0 };
+        let pages = all / page_size + 10;
+        let enough = u32::try_from((pages * 3 + all * 2).div_ceil(30)).unwrap_or(u32::MAX).max(3);
         let per_minute = enough + dice.pick(&[0, 0, 1, 4]);
         let long_absence = dice.chance(0.04);
-        let slots = weather(&mut dice, poll_interval, calm, long_absence);
+        let mut bustle = |slots: &[Slot]| if busy { bustle(&mut odd, slots) } else { Vec::new() };
+        let mut slots = weather(&mut dice, poll_interval, calm, long_absence);
+        if flood {
+            // A process that is killed every hundred pages never sees the end.
+            slots.iter_mut().for_each(Slot::soften);
+        }
         let backfill = dice.chance(BACKFILLS).then(|| backfill(&mut dice, calm));
         let neighbour = dice.chance(NEIGHBOURS).then(|| dice.pick(&Bad::ALL));
         // What a poller and a backfill beside it may take together is enough for both.
@@ -136,8 +187,8 @@ impl Fate {
                 .expect("it has the form of a tenant id"),
             poll_interval,
             look_back: HOUR * dice.pick(&[1, 6, 24, 24]),
-            per_minute,
-            quota: dice.chance(0.3).then(|| most + u32::try_from(dice.below(4)).unwrap_or(0)),
+            per_minute: if flood { FLOOD_RATE } else { per_minute },
+            quota: dice.chance(0.3).then(|| most + u32::try_from(dice.below(4)).unwrap_or(0)).filter(|_| !flood),
             page_size: usize::try_from(page_size).expect("a small number"),
             page_key_lifetime: dice.chance(0.2).then(|| minutes(dice.between(1, 60))),
             token_lifetime: Duration::from_secs(dice.pick(&[120, 600, 3599, 3599, 86_400, 86_400])),
@@ -146,10 +197,15 @@ impl Fate {
             partial_at_start: dice.chance(0.1) && backfill.is_none(),
             date_skew_ms: if dice.chance(0.1) { i64::try_from(dice.below(180_000)).unwrap_or(0) - 90_000 } else { 0 },
             dates_lie: dice.chance(0.15),
-            blobs: blobs(&mut dice, count, calm),
+            blobs: [blobs(&mut dice, count, calm), bustle(&slots)].concat(),
             slots,
             calm,
             backfill,
+            // A bad neighbour's run would have no end.
+            once: once && neighbour.is_none(),
+            endless,
+            flood,
+            unlucky,
             neighbour,
             longest_absence: if long_absence { DAY * 9 } else { DAY },
         }
@@ -221,6 +277,18 @@ fn backfill(dice: &mut Dice, calm: Duration) -> Backfill {
     let since = span(dice, HOUR, DAY * 6);
     let until = if dice.chance(0.5) { Duration::ZERO } else { span(dice, Duration::ZERO, since - HOUR / 2) };
     Backfill { at: span(dice, Duration::ZERO, calm - DAY), since, until }
+}
+
+/// Many small blobs in one fine half hour.
+fn bustle(dice: &mut Dice, slots: &[Slot]) -> Vec<BlobFate> {
+    let fine: Vec<Duration> = slots.iter().filter(|slot| slot.weather == Weather::Fine).map(|slot| slot.until).collect();
+    let until = dice.pick(&fine);
+    let blob = |_| {
+        let created = BEGIN + span(dice, until.saturating_sub(WORKING), until);
+        let expires = created + RETENTION;
+        BlobFate { created, listed_at: created, expires, kind: Kind::Plain, poisoned_until: None, records: 1 }
+    };
+    (0..BUSY_BLOBS).map(blob).collect()
 }
 
 fn blobs(dice: &mut Dice, count: u64, calm: Duration) -> Vec<BlobFate> {

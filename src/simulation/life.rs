@@ -12,18 +12,19 @@ use super::disk::{Disk, Drawer, Pipe};
 use super::fate::Weather;
 use super::network::Network;
 use super::phases::{Hit, Phase};
-use super::world::{Blow, LocalClock, Outside};
+use super::world::{Blow, Outside};
 use crate::api::{ApiSettings, Client};
 use crate::auth::{Credentials, TokenSource};
-use crate::domain::{FeedId, OutputFormat, RecordTypes};
-use crate::feed::{FeedSettings, Memory, Mode, Plan};
+use crate::domain::{FeedId, OutputFormat, RecordTypes, Time};
+use crate::feed::{FeedSettings, Memory, Mode, Now, Plan};
 use crate::format::Formatter;
-use crate::runner::{BLOBS_AT_ONCE, Board, Desk, FeedEnd, FeedJob, Job, Order, Outcome, Shared, Writer, drive};
+use crate::runner::{BLOBS_AT_ONCE, Board, Clock, Desk, FeedEnd, FeedJob, Job, Order, Outcome, Shared, Writer, drive};
 use crate::sink::{Delivery, MemorySink};
 use crate::store::{MemoryStore, Store};
 use crate::wire::Transport;
 
 pub(super) const ROOT: &str = "https://manage.office.com";
+pub(super) const LOGIN: &str = "https://login.microsoftonline.com";
 /// A process that was told to stop has ended after this, whatever its reader does; the design names 5 s.
 const STOP_WITHIN: Duration = Duration::from_millis(4_500);
 /// Requests per minute of a neighbour: as few as keep a seed short.
@@ -57,9 +58,7 @@ impl Life {
         let (writer, queue) = Writer::queue();
         let (job, neighbour) = {
             let mut world = outside.look();
-            world.dead = false;
-            world.blow = None;
-            world.under_way.clear();
+            world.begin_life();
             world.note(|| "the process starts".to_owned());
             let feed = world.feed.clone();
             // The simulated disk is never unreadable: damage is drawn between lives.
@@ -163,7 +162,7 @@ pub(super) fn feed_job<T: Transport>(transport: T, feed: FeedId, plan: Plan, mem
         tenant: feed.tenant.clone(),
         client_id: "22222222-0000-4000-8000-000000000002".into(),
         secret: Box::new(|| Ok(SecretString::from("made-up"))),
-        login_url: "https://login.microsoftonline.com".parse().expect("a constant URL"),
+        login_url: LOGIN.parse().expect("a constant URL"),
         scope: ROOT.into(),
     };
     let settings = ApiSettings {
@@ -218,5 +217,24 @@ async fn write(outside: Outside, mut queue: mpsc::UnboundedReceiver<Job>) {
         let result = desk.write(batch);
         tokio::time::sleep(after).await;
         let _ = answer.send(result);
+    }
+}
+
+/// The clocks as the process sees them.
+#[derive(Clone)]
+struct LocalClock {
+    outside: Outside,
+    start: Instant,
+}
+
+impl Clock for LocalClock {
+    fn now(&self) -> Now {
+        let world = self.outside.look();
+        let wall = Time(world.now().0.saturating_add(world.wall_error_ms));
+        Now { mono: self.start.elapsed(), wall }
+    }
+
+    fn at(&self, mono: Duration) -> Instant {
+        self.start + mono
     }
 }

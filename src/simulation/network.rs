@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 use super::fate::{Weather, skew};
 use super::phases::{Hit, Phase};
 use super::world::{Outside, World};
-use crate::domain::Time;
+use crate::domain::{ContentId, Time};
 use crate::simulator::faults::{Content, ErrorBody, Fault};
 use crate::simulator::{self, Delivery, Response};
 use crate::wire::{Body, Headers, Method, Reply, Request, Transport, WireError, WireErrorKind};
@@ -19,7 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A link longer than this was taken for the last one by another collector.
 const LONG_LINK: usize = 9_000;
 /// The service lies about one blob so often at most: a lie told each time is the truth for every client.
-const LIES_MAX: u8 = 2;
+/// The fourth equal reply is believed.
+const LIES_MAX: u8 = 3;
 
 /// Stands in for the HTTP client.
 #[derive(Clone)]
@@ -29,8 +30,10 @@ pub(super) struct Network {
 
 /// A body on its way.
 pub(super) struct Coming {
-    outside: Outside,
+    network: Network,
     phase: Phase,
+    /// The blob that it is of.
+    blob: Option<String>,
     pieces: VecDeque<Bytes>,
     wait: Duration,
     end: End,
@@ -47,17 +50,33 @@ impl Body for Coming {
         if !self.wait.is_zero() {
             tokio::time::sleep(self.wait).await;
         }
-        if !self.outside.step(self.phase) {
-            return self.outside.dead().await;
+        let outside = &self.network.outside;
+        if !outside.step(self.phase) {
+            return outside.dead().await;
         }
-        match (self.pieces.pop_front(), &self.end) {
-            (Some(piece), _) => Ok(Some(piece)),
-            (None, End::Whole) => Ok(None),
-            (None, End::Broken) => Err(WireError::new(WireErrorKind::Body, "the connection was closed before the end")),
+        if self.phase == Phase::Token {
+            outside.look().token_comes();
+        }
+        let error = match (self.pieces.pop_front(), &self.end) {
+            (Some(piece), _) => return Ok(Some(piece)),
+            (None, End::Whole) => return Ok(None),
+            (None, End::Broken) => WireError::new(WireErrorKind::Body, "the connection was closed before the end"),
             (None, End::Silence) => {
                 tokio::time::sleep(PATIENCE).await;
-                Err(WireError::new(WireErrorKind::Timeout, "nothing came any more"))
+                WireError::new(WireErrorKind::Timeout, "nothing came any more")
             }
+        };
+        self.network.failed(self.blob.as_deref());
+        Err(error)
+    }
+}
+
+impl Network {
+    /// A download has failed.
+    fn failed(&self, blob: Option<&str>) {
+        let mut world = self.outside.look();
+        if let Some(blob) = blob.filter(|_| !world.dead) {
+            world.oracle.failed(blob);
         }
     }
 }
@@ -79,34 +98,52 @@ impl Transport for Network {
 
     async fn send(&self, request: Request) -> Result<Reply<Coming>, WireError> {
         let phase = phase_of(&request);
+        self.judge(&request, phase);
+        let sent = self.outside.look().now();
         if !self.outside.step(phase) {
             return self.outside.dead().await;
         }
         self.outside.look().under_way.push(phase);
         let _under_way = UnderWay(&self.outside, phase);
+        if phase == Phase::Blob
+            && let Some(id) = blob_id(&request)
+        {
+            self.outside.look().asked.entry(ContentId(id)).or_default().times += 1;
+        }
         let (latency, broken) = self.outside.look().way(phase);
         tokio::time::sleep(latency).await;
+        let blob = if phase == Phase::Blob { blob_id(&request) } else { None };
         if let Some(kind) = broken {
+            self.failed(blob.as_deref());
             return Err(WireError::new(kind, "made up"));
         }
-        let answered = self.outside.look().ask(&request, phase);
+        let answered = self.outside.look().ask(&request, phase, sent);
         if !self.outside.step(phase) {
             return self.outside.dead().await;
         }
         let Arrival { response, pieces, wait } = answered;
+        let throttled = response.error_code().as_deref() == Some("AF429");
         let end = match response.delivery {
-            Delivery::ResetBeforeHead => return Err(WireError::new(WireErrorKind::Reset, "made up")),
+            Delivery::ResetBeforeHead => {
+                self.failed(blob.as_deref());
+                return Err(WireError::new(WireErrorKind::Reset, "made up"));
+            }
             Delivery::Stall { after: None } => {
                 tokio::time::sleep(PATIENCE).await;
+                self.failed(blob.as_deref());
                 return Err(WireError::new(WireErrorKind::Timeout, "no head came"));
             }
             Delivery::Whole | Delivery::Slow { .. } => End::Whole,
             Delivery::Cut { .. } => End::Broken,
             Delivery::Stall { .. } => End::Silence,
         };
+        if response.status != 200 && !throttled {
+            self.failed(blob.as_deref());
+        }
         let headers: Headers = response.headers.into_iter().collect();
         let phase = if phase == Phase::Blob { Phase::Decode } else { phase };
-        Ok(Reply { status: response.status, headers, body: Coming { outside: self.outside.clone(), phase, pieces, wait, end } })
+        let body = Coming { network: self.clone(), phase, blob, pieces, wait, end };
+        Ok(Reply { status: response.status, headers, body })
     }
 }
 
@@ -133,6 +170,7 @@ impl World {
     /// The way to the service: how long it takes, and whether it ends before.
     fn way(&mut self, phase: Phase) -> (Duration, Option<WireErrorKind>) {
         let latency = Duration::from_millis(self.dice.between(5, 400));
+        let latency = self.hastens(phase).unwrap_or(latency);
         let lost = self.weather() == Weather::Cut || (self.is_faulty() && self.dice.chance(0.2));
         if !lost {
             return (latency, None);
@@ -145,7 +183,7 @@ impl World {
     }
 
     /// The service answers.
-    fn ask(&mut self, request: &Request, phase: Phase) -> Arrival {
+    fn ask(&mut self, request: &Request, phase: Phase, sent: Time) -> Arrival {
         self.administer();
         let now = self.now();
         let asked = asked(request);
@@ -153,6 +191,9 @@ impl World {
         let fault = self.fault(phase, blob.as_deref(), now);
         if let Some((hit, fault)) = &fault {
             self.hit(*hit, phase);
+            if *hit == Hit::WrongBody {
+                self.note_wrong_body(blob.as_deref());
+            }
             if *fault == Fault::NoSubscription {
                 self.darken(None);
             }
@@ -162,6 +203,7 @@ impl World {
             }
         }
         let mut faults: Vec<Fault> = fault.into_iter().map(|(_, fault)| fault).collect();
+        let sound = faults.is_empty();
         let skewed = self.is_faulty() && self.dice.chance(0.1);
         if skewed && self.fate.dates_lie {
             let millis = skew(&mut self.dice);
@@ -169,6 +211,9 @@ impl World {
             faults.push(Fault::ClockSkew { millis });
         }
         let mut response = self.handle(&asked, faults);
+        self.told(request, &response, phase, now);
+        self.count_page(&asked, &response, phase);
+        self.dark.told(&response, phase, (sent, now));
         if self.fate.long_links {
             lengthen(&mut response);
         }
@@ -185,8 +230,19 @@ impl World {
         if let Delivery::Slow { .. } = response.delivery {
             wait = Duration::from_secs(self.dice.between(1, 50));
         }
+        if sound && phase == Phase::List && response.status == 200 && response.delivery == Delivery::Whole {
+            let start = request.url.query_pairs().find(|(name, _)| name == "startTime").and_then(|(_, at)| Time::parse(&at));
+            self.oracle.listed(&response.bytes(), start);
+        }
         let pieces = self.pieces(&response);
         Arrival { response, pieces, wait }
+    }
+
+    fn note_wrong_body(&mut self, blob: Option<&str>) {
+        match blob {
+            Some(id) => self.asked.entry(ContentId(id.to_owned())).or_default().wrong_bodies += 1,
+            None => self.wrong_pages += 1,
+        }
     }
 
     /// The body as it arrives, cut anywhere.
@@ -221,8 +277,14 @@ impl World {
             });
         }
         let lies = truth.map_or(0, |t| t.lies);
+        if let Some(fault) = self.endless(phase) {
+            return Some((Hit::Paging, fault));
+        }
         if !self.is_faulty() {
             return None;
+        }
+        if self.vanishes(phase, now) {
+            return Some((Hit::SubscriptionOff, Fault::NoSubscription));
         }
         let (hit, fault) = self.draw_fault(phase)?;
         let is_lie = matches!(fault, Fault::Wrong(Content::EmptyArray | Content::Numbers));

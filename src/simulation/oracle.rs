@@ -1,16 +1,21 @@
 //! What must come out, and what has: the truth about every record, held against the output and the committed state.
 
+mod gaps;
+mod known;
+mod letters;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 
 use bytes::Bytes;
 
+pub(super) use self::gaps::Asked;
 use super::fate::{BEGIN, BlobFate, DAY, Fate, HOUR, IN_TIME, Kind, RETENTION};
 use crate::decode::MAX_ELEMENT;
-use crate::domain::{BlobKey, Claim, ContentId, Gap, GapId, GapReason, Time};
+use crate::domain::{BlobKey, Claim, ContentId, Gap, GapId, Time};
+use crate::feed::batch::{BATCH_BLOBS_MAX, BATCH_BYTES_MAX};
 use crate::simulator::content::NewBlob;
 use crate::simulator::dice::Dice;
-use crate::sink::DeadLetter;
 
 /// How far back the service can be asked, less the product's own margin.
 const REACH: std::time::Duration = std::time::Duration::from_secs((167 * 60 + 55) * 60);
@@ -25,6 +30,8 @@ struct Record {
     excused: u32,
     /// It lies outside what the process is there for.
     foreign: bool,
+    /// The place of its blob.
+    blob: usize,
 }
 
 /// One blob, and what has come of it.
@@ -39,8 +46,17 @@ pub(super) struct Truth {
     kept: BTreeSet<u64>,
     /// The service has lied about it so convincingly that no client can know better.
     pub(super) lies: u8,
-    /// The dead-letter file had no room for its letters.
-    unkept: bool,
+    /// Elements whose letters found the dead-letter file full, and were not kept since.
+    unkept: BTreeSet<u64>,
+    /// What was known of it was lost with a state: no gap can be asked for.
+    forgotten: bool,
+    /// Where the service does not tell the time: the floor lay beyond it before the process had read of it, as if it was listed
+    /// late.
+    overtaken: bool,
+    /// How many commits there had been when the living process first read of it in a listing …
+    named: Option<u64>,
+    /// … and when a download of it failed for the first time.
+    failed: Option<u64>,
 }
 
 /// Truth and observation.
@@ -58,9 +74,13 @@ pub(super) struct Oracle {
     open: Vec<usize>,
     floor: Option<Time>,
     begin: Option<Time>,
+    /// The bytes of it.
+    open_bytes: usize,
     gaps: BTreeMap<GapId, Gap>,
-    damaged: bool,
+    /// The state begins anew, and has not said yet from where on.
+    anew: bool,
     strict: bool,
+    commits: u64,
     torn: bool,
     pub(super) lines: u64,
     pub(super) repeated: u64,
@@ -83,9 +103,11 @@ impl Oracle {
             open: Vec::new(),
             floor: None,
             begin: None,
+            open_bytes: 0,
             gaps: BTreeMap::new(),
-            damaged: false,
+            anew: false,
             strict: fate.tells_the_time(),
+            commits: 0,
             torn: false,
             lines: 0,
             repeated: 0,
@@ -105,17 +127,6 @@ impl Oracle {
         }
     }
 
-    /// The blobs of a range that were listed when a process began, that could be had when it ended, and that are neither out
-    /// nor in a gap.
-    pub(super) fn left_out(&self, range: &Range<Time>, began: Time, ended: Time) -> Vec<String> {
-        let could = |blob: &&Truth| {
-            let fate = &blob.fate;
-            range.contains(&fate.created) && fate.listed_at <= began && ended < fate.expires
-        };
-        let left = self.blobs.iter().filter(could).filter(|blob| self.whole(blob).is_err() && !self.is_in_gap(blob));
-        left.map(|blob| format!("{} of {}", blob.id, blob.fate.created)).collect()
-    }
-
     fn put(&mut self, n: usize, fate: &BlobFate, dice: &mut Dice) -> NewBlob {
         let id = ContentId(format!("2026${n:04}$audit_general$audit_general${:08x}", dice.below(1 << 32)));
         let key = BlobKey::new(&id, fate.created);
@@ -128,7 +139,11 @@ impl Oracle {
             elements: 0,
             kept: BTreeSet::new(),
             lies: 0,
-            unkept: false,
+            unkept: BTreeSet::new(),
+            forgotten: false,
+            overtaken: false,
+            named: None,
+            failed: None,
         };
         let mut body = vec![b'['];
         let count = if fate.kind == Kind::Large { 6 } else { fate.records };
@@ -185,7 +200,7 @@ impl Oracle {
         if wanted {
             truth.records.push(self.records.len());
             self.by_line.insert(body[begins..].to_vec(), self.records.len());
-            self.records.push(Record::default());
+            self.records.push(Record { blob: n, ..Record::default() });
         }
     }
 
@@ -197,6 +212,7 @@ impl Oracle {
 
     /// Lines have come out, the last of them perhaps not whole.
     pub(super) fn written(&mut self, bytes: &[u8]) -> Result<(), Wrong> {
+        self.open_bytes += bytes.len();
         let mut bytes = bytes;
         if std::mem::take(&mut self.torn) {
             // The product ends a torn line of a file before it goes on; here the reader saw the end of the stream.
@@ -206,6 +222,21 @@ impl Oracle {
             bytes = &bytes[end + 1..];
         }
         self.torn = !bytes.is_empty();
+        self.is_one_batch()
+    }
+
+    /// What is written and not committed is what a crash repeats. No single element here is larger than a batch.
+    fn is_one_batch(&self) -> Result<(), Wrong> {
+        if self.open_bytes > BATCH_BYTES_MAX {
+            return Err(format!("R5: {} bytes are written and not committed", self.open_bytes));
+        }
+        if self.open.len() <= BATCH_BLOBS_MAX {
+            return Ok(());
+        }
+        let blobs: BTreeSet<usize> = self.open.iter().map(|at| self.records[*at].blob).collect();
+        if blobs.len() > BATCH_BLOBS_MAX {
+            return Err(format!("R5: lines of {} blobs are written and not committed", blobs.len()));
+        }
         Ok(())
     }
 
@@ -229,25 +260,9 @@ impl Oracle {
         Ok(())
     }
 
-    pub(super) fn kept(&mut self, letters: &[DeadLetter]) {
-        for letter in letters.iter().filter(|l| l.last) {
-            if let Some(&at) = self.by_id.get(&letter.content_id) {
-                self.blobs[at].kept.insert(letter.index);
-            }
-        }
-    }
-
-    /// The dead-letter file was full.
-    pub(super) fn not_kept(&mut self, letters: &[DeadLetter]) {
-        for letter in letters {
-            if let Some(&at) = self.by_id.get(&letter.content_id) {
-                self.blobs[at].unkept = true;
-            }
-        }
-    }
-
-    /// A commit has taken effect: everything it says must be true by now.
-    pub(super) fn committed(&mut self, claim: &Claim, hidden: impl Fn(&ContentId) -> bool) -> Result<(), Wrong> {
+    /// A commit has taken effect: everything it says must be true by now. A poller (`follows`) owes a gap for what fails
+    /// behind its floor.
+    pub(super) fn committed(&mut self, claim: &Claim, follows: bool, hidden: impl Fn(&ContentId) -> bool) -> Result<(), Wrong> {
         for (key, counts) in &claim.done {
             let Some(&at) = self.by_key.get(key) else { return Err(format!("done: a blob that does not exist, {key:?}")) };
             let blob = &self.blobs[at];
@@ -264,6 +279,15 @@ impl Oracle {
         if self.floor.is_some_and(|floor| claim.floor < floor) {
             return Err(format!("the floor moved back to {}", claim.floor));
         }
+        if self.begin.is_none() {
+            // A first start says nothing of what lay before its beginning, nor for how long there was no subscription.
+            if std::mem::take(&mut self.anew) {
+                self.forget_before(claim.begin);
+            }
+            for blob in self.blobs.iter_mut().filter(|blob| blob.fate.created < claim.at && hidden(&blob.id)) {
+                blob.forgotten = true;
+            }
+        }
         self.begin.get_or_insert(claim.begin);
         self.floor = Some(claim.floor);
         while let Some(&at) = self.order.get(self.passed) {
@@ -275,9 +299,19 @@ impl Oracle {
                 let why = self.whole(blob).err().unwrap_or_default();
                 return Err(format!("R6: the floor {} passed {} of {}: {why}", claim.floor, blob.id, blob.fate.created));
             }
+            let overtaken = !self.strict && !self.is_settled(blob) && !self.is_in_gap(blob) && !hidden(&blob.id);
+            if overtaken && self.was(blob.named) {
+                return Err(format!("R6: the floor {} passed {}, which had been read of", claim.floor, blob.id));
+            }
+            self.blobs[at].overtaken |= overtaken;
             self.passed += 1;
         }
+        if follows {
+            self.behind_the_floor(claim.floor, hidden)?;
+        }
         self.open.clear();
+        self.commits += 1;
+        self.open_bytes = 0;
         Ok(())
     }
 
@@ -292,17 +326,11 @@ impl Oracle {
 
     fn whole(&self, blob: &Truth) -> Result<(), String> {
         let missing = blob.records.iter().filter(|r| self.records[**r].delivered == 0).count();
-        let lost = if blob.unkept { 0 } else { blob.odd.iter().filter(|at| !blob.kept.contains(at)).count() };
+        let lost = blob.odd.iter().filter(|at| !blob.kept.contains(at)).count();
         match (missing, lost) {
             (0, 0) => Ok(()),
             _ => Err(format!("{missing} of {} records and {lost} dead letters are not out", blob.records.len())),
         }
-    }
-
-    fn is_in_gap(&self, blob: &Truth) -> bool {
-        let created = blob.fate.created;
-        self.gaps.get(&GapId::of_blob(blob.key)).is_some_and(Gap::is_open)
-            || self.gaps.values().any(|gap| gap.blob.is_none() && gap.is_open() && gap.from <= created && created < gap.to)
     }
 
     /// The process has ended without a commit of what was written last: it may come once more.
@@ -310,6 +338,10 @@ impl Oracle {
         for at in std::mem::take(&mut self.open) {
             self.records[at].excused += 1;
         }
+        for blob in &mut self.blobs {
+            (blob.named, blob.failed) = (None, None);
+        }
+        self.open_bytes = 0;
         self.torn = false;
     }
 
@@ -318,9 +350,10 @@ impl Oracle {
         !self.open.is_empty()
     }
 
-    /// The state is lost, down to this floor: what was delivered may come again.
-    pub(super) fn state_lost(&mut self, floor: Option<Time>, begin: Option<Time>) {
-        self.damaged = true;
+    /// The state is lost at `now`, down to this floor: what was delivered may come again.
+    pub(super) fn state_lost(&mut self, now: Time, floor: Option<Time>, begin: Option<Time>) {
+        self.anew = begin.is_none();
+        self.forget_before(now);
         self.floor = floor;
         self.begin = begin;
         self.gaps.clear();
@@ -332,6 +365,10 @@ impl Oracle {
             let blobs = &self.blobs;
             self.passed = self.order.iter().take_while(|at| blobs[**at].fate.created < floor).count();
         }
+    }
+
+    fn forget_before(&mut self, before: Time) {
+        self.blobs.iter_mut().filter(|blob| blob.fate.created < before).for_each(|blob| blob.forgotten = true);
     }
 
     /// The blobs that the promise covers and that are not out.
@@ -348,7 +385,7 @@ impl Oracle {
             let fate = &blob.fate;
             if fate.listed_at > settled
                 || (!late_too && fate.listed_at > fate.created)
-                || self.whole(blob).is_ok()
+                || self.is_settled(blob)
                 || hidden(&blob.id)
             {
                 continue;
@@ -363,7 +400,8 @@ impl Oracle {
             let covered = in_time && !spoilt && reachable && (terms_kept || fate.created + RETENTION > now + DAY);
             let told = self.is_in_gap(blob);
             // What a damaged state knew of gaps is gone with it.
-            let silent = !told && !self.damaged && fate.listed_at <= fate.created && reachable;
+            let listed_at_once = fate.listed_at <= fate.created && !blob.overtaken;
+            let silent = !told && !blob.forgotten && listed_at_once && reachable;
             if covered || silent {
                 let why = self.whole(blob).err().unwrap_or_default();
                 owed.push(format!(
@@ -376,17 +414,5 @@ impl Oracle {
             }
         }
         owed
-    }
-
-    /// Gaps of blobs that arrived after all must be closed, and no gap may name what was never missing.
-    pub(super) fn false_gaps(&self) -> Vec<String> {
-        let open =
-            self.gaps.values().filter(|gap| gap.is_open() && gap.blob.is_some() && gap.reason != GapReason::DeadLetterFull);
-        open.filter_map(|gap| {
-            let blob = &self.blobs[*self.by_key.get(&gap.blob.as_ref()?.entry.key())?];
-            (self.whole(blob).is_ok() && !blob.records.is_empty() && !self.damaged)
-                .then(|| format!("{} stands for {}, which is out", gap.reason, blob.id))
-        })
-        .collect()
     }
 }

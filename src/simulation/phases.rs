@@ -82,7 +82,7 @@ pub(super) enum Hit {
     NotThere,
     /// The subscription vanishes or is disabled.
     SubscriptionOff,
-    /// The output or the disk is full or fails; the reader has gone.
+    /// The output or the disk is full or fails, the dead letters can't be written; the reader has gone.
     Fails,
     /// The reader is slow.
     SlowReader,
@@ -155,7 +155,7 @@ impl Hit {
             Hit::Paging => &[Phase::List, Phase::NextPage],
             Hit::NotThere => &[Phase::List, Phase::Blob],
             Hit::SubscriptionOff => &[Phase::Subscription, Phase::List, Phase::NextPage, Phase::Blob],
-            Hit::Fails => &[Phase::Write, Phase::Commit],
+            Hit::Fails => &[Phase::Write, Phase::Deliver, Phase::Commit],
             Hit::SlowReader => &[Phase::Write],
             Hit::LettersFull => &[Phase::Deliver],
             Hit::Damage => &[Phase::Sleep],

@@ -4,36 +4,17 @@ use std::io::Write;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::fate::Fate;
 use super::{Figures, run};
-use crate::mutant::{self, Mutant};
-use crate::store::tests::mutants::{OURS, caught};
+use crate::mutant::{self, Mutant, Watcher};
+use crate::store::tests::mutants::caught;
 
 /// Seeds that `cargo test` runs.
 const SEEDS: u64 = 20_000;
 /// Seeds within which a mutant must be seen.
 const MUTANT_SEEDS: u64 = 20_000;
-/// The loss paths that the simulation sees.
-const MUTANTS: &[Mutant] = &[
-    Mutant::P1,
-    Mutant::P2,
-    Mutant::P3,
-    Mutant::P4,
-    Mutant::P5,
-    Mutant::P6,
-    Mutant::P8,
-    Mutant::P9,
-    Mutant::P10,
-    Mutant::P11,
-    Mutant::P11b,
-    Mutant::P12,
-    Mutant::P13,
-    Mutant::P14,
-    Mutant::P15,
-    Mutant::P16,
-    Mutant::P16b,
-    Mutant::P17,
-    Mutant::P18,
-];
+/// Where the search begins for those that few seeds see. It goes on from there: a change of the schedules costs time, not the proof.
+const SEEN_NEAR: [(Mutant, u64); 3] = [(Mutant::P1, 4_360), (Mutant::P10, 5_780), (Mutant::P13b, 515)];
 /// Failing seeds that are told before a run is broken off.
 const TOLD: usize = 10;
 
@@ -46,7 +27,7 @@ pub(super) fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-fn run_all(first: u64, count: u64) -> (Figures, Vec<(u64, String)>) {
+fn run_all(first: u64, count: u64) -> (Figures, Vec<u64>) {
     let next = AtomicU64::new(first);
     let all = Mutex::new((Figures::default(), Vec::new()));
     std::thread::scope(|scope| {
@@ -61,7 +42,13 @@ fn run_all(first: u64, count: u64) -> (Figures, Vec<(u64, String)>) {
                     let mut all = all.lock().unwrap();
                     match result {
                         Ok(figures) => all.0.add(&figures),
-                        Err(why) => all.1.push((seed, why)),
+                        Err(why) => {
+                            // At once: a run of a million takes long enough to begin looking for the reason meanwhile.
+                            say(&format!(
+                                "seed {seed}: {why}\n    DEFENDER_FEED_SEED={seed} cargo test --lib simulation::tests::replay"
+                            ));
+                            all.1.push(seed);
+                        }
                     }
                 }
             });
@@ -76,12 +63,9 @@ fn seeds() {
     let first = number("DEFENDER_FEED_FIRST_SEED").unwrap_or(0);
     let began = std::time::Instant::now();
     let (figures, failed) = run_all(first, count);
-    for (seed, why) in &failed {
-        say(&format!("seed {seed}: {why}\n    DEFENDER_FEED_SEED={seed} cargo test --lib simulation::tests::replay"));
-    }
     say(&format!(
         "{} seeds, {} steps ({} to {} a seed), {:.0} simulated days, {} faults, {} crashes, {} commits, {} lines, {} of them repeated; \
-         {} backfills beside a poller with {} lines, {} bad neighbours; {:.1} s\n{}",
+         {} backfills beside a poller with {} lines, {} bad neighbours, {} started by cron, {} with endless listings; {:.1} s\n{}",
         figures.seeds,
         figures.steps,
         figures.fewest_steps,
@@ -95,10 +79,12 @@ fn seeds() {
         figures.backfills,
         figures.backfilled,
         figures.neighbours,
+        figures.once,
+        figures.endless,
         began.elapsed().as_secs_f64(),
         figures.faults.print()
     ));
-    assert!(failed.is_empty(), "{} seeds failed", failed.len());
+    assert!(failed.is_empty(), "{} seeds failed: {failed:?}", failed.len());
     if count >= SEEDS {
         assert_eq!(figures.faults.empty(), [""; 0], "these never met");
     }
@@ -107,19 +93,26 @@ fn seeds() {
 /// Each loss path of another collector, seeded into the shipped code, is seen.
 #[test]
 fn mutants() {
+    let (ours, stores) = (Mutant::seen_by(Watcher::Simulation), Mutant::seen_by(Watcher::Store));
     let mut survivors = Vec::new();
-    for seeded in MUTANTS {
-        let next = AtomicU64::new(0);
+    for seeded in &ours {
+        let first = SEEN_NEAR.iter().find(|(mutant, _)| mutant == seeded).map_or(0, |(_, near)| *near);
+        let next = AtomicU64::new(first);
         let caught = Mutex::new(None::<(u64, String)>);
         std::thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(|| {
                     while caught.lock().unwrap().is_none() {
                         let seed = next.fetch_add(1, Ordering::Relaxed);
-                        if seed >= MUTANT_SEEDS {
+                        if seed >= first + MUTANT_SEEDS {
                             return;
                         }
+                        // A loss path is not seen by another schedule's bad manners, or by what a run by cron did not get to.
+                        if Fate::of(seed).once {
+                            continue;
+                        }
                         if let Err(why) = mutant::with(*seeded, || run(seed, false))
+                            && !why.starts_with("R26")
                             && run(seed, false).is_ok()
                         {
                             caught.lock().unwrap().get_or_insert((seed, why));
@@ -132,12 +125,12 @@ fn mutants() {
             Some((seed, why)) => {
                 say(&format!("{seeded:?}: caught by seed {seed}: {}", why.chars().take(160).collect::<String>()))
             }
-            None => survivors.push(seeded),
+            None => survivors.push(*seeded),
         }
     }
-    let by_simulation = MUTANTS.len() - survivors.len();
-    survivors.extend(OURS.iter().filter(|seeded| !caught(**seeded)));
-    let all = MUTANTS.len() + OURS.len();
+    let by_simulation = ours.len() - survivors.len();
+    survivors.extend(stores.iter().filter(|seeded| !caught(**seeded)));
+    let all = ours.len() + stores.len();
     say(&format!(
         "{} of {all} mutants caught: {by_simulation} by the simulation, {} by the tests of store and sink",
         all - survivors.len(),

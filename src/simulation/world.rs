@@ -1,6 +1,7 @@
 //! The world outside a process: time, the service, the network's moods, the disk, and what a watcher has seen. Two processes
 //! that work on one tenant have a world each, and the service and the time in common.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,20 +9,23 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::darkness::Darkness;
+use super::ends::Met;
 use super::fate::{BEGIN, Fate, Slot, Weather, skew};
+use super::manners::Manners;
 use super::neighbour::{Tenant, Watch};
-use super::oracle::Oracle;
+use super::oracle::{Asked, Oracle};
+use super::paging::Listed;
 use super::phases::{Hit, Phase, Table};
-use crate::domain::{Claim, FeedId, Time};
-use crate::feed::{Moment, Now, Plan};
-use crate::runner::Clock;
+use crate::domain::{Claim, ContentId, FeedId, Time};
+use crate::feed::{Moment, Plan};
 use crate::simulator::config::{RetryAfter, ServiceConfig, ThrottleStyle};
 use crate::simulator::dice::Dice;
 use crate::simulator::faults::{Fault, Rule, Target, When};
 use crate::simulator::{Request, Response, Service};
 use crate::store::MemoryStore;
 
-/// More steps than any seed needs: a run that does not end is a finding.
+/// More steps than any seed needs, except where listings are long: a run that does not end is a finding.
 const STEPS_MAX: u64 = 100_000;
 
 /// What the process is hit by from outside.
@@ -32,16 +36,16 @@ pub(super) enum Blow {
 }
 
 /// What is the same for every process.
-struct Common {
+pub(super) struct Common {
     /// When the simulation began, on the runtime's clock.
     start: Instant,
     /// Time that passed while nothing was running.
     away: Duration,
-    service: Service,
-    /// The subscription was off at some time.
-    dark: bool,
+    /// How long processes were suspended, and until when.
+    pub(super) slept: Vec<(Duration, Duration)>,
+    pub(super) service: Service,
     /// An administrator puts the subscription right again then.
-    repair_at: Option<Time>,
+    pub(super) repair_at: Option<Time>,
 }
 
 impl Common {
@@ -53,13 +57,17 @@ impl Common {
 pub(super) struct World {
     pub(super) fate: Fate,
     pub(super) dice: Dice,
+    /// For rare things, so that the stories of other seeds stay as they are.
+    pub(super) odd: Dice,
     common: Arc<Mutex<Common>>,
     /// Another tenant in the process.
     pub(super) neighbour: Option<Tenant>,
     /// What the process is there for.
     pub(super) plan: Plan,
+    /// Runs that had to end have told a person to set the clock, and did nothing: what expired meanwhile is not covered.
+    pub(super) unset: bool,
     /// By how much the local clock is wrong.
-    wall_error_ms: i64,
+    pub(super) wall_error_ms: i64,
     pub(super) oracle: Oracle,
     pub(super) feed: FeedId,
     pub(super) disk: MemoryStore,
@@ -73,6 +81,19 @@ pub(super) struct World {
     pub(super) commits: u64,
     pub(super) crashes: u64,
     pub(super) wrong: Option<String>,
+    pub(super) manners: Manners,
+    /// What this process has met that may end it.
+    pub(super) met: Met,
+    /// How often this process has asked for each blob.
+    pub(super) asked: HashMap<ContentId, Asked>,
+    /// Listings that were lies.
+    pub(super) wrong_pages: u32,
+    /// Pages of each window that this process has listed, the last time only.
+    pub(super) pages: HashMap<Listed, u32>,
+    /// Pages of listings without end.
+    pub(super) flooded: u32,
+    /// What this process knows of the subscription being off.
+    pub(super) dark: Darkness,
     /// Requests under way, by phase, for what hits the process while it waits.
     pub(super) under_way: Vec<Phase>,
     pub(super) trace: bool,
@@ -111,8 +132,9 @@ impl Outside {
         for blob in shelf {
             service.add_blob(blob);
         }
-        let common = Common { start: Instant::now(), away: Duration::ZERO, service, dark: false, repair_at: None };
-        let plan = Plan::Follow { poll_interval: fate.poll_interval, look_back: fate.look_back };
+        let common = Common { start: Instant::now(), away: Duration::ZERO, slept: Vec::new(), service, repair_at: None };
+        let follow = Plan::Follow { poll_interval: fate.poll_interval, look_back: fate.look_back };
+        let plan = if fate.once { Plan::Once } else { follow };
         let dice = Dice::new(fate.seed, &[0x0077_6f72_6c64]);
         let bad = fate.neighbour;
         let common = Arc::new(Mutex::new(common));
@@ -171,11 +193,13 @@ impl World {
     fn new(fate: Fate, dice: Dice, common: Arc<Mutex<Common>>, plan: Plan, oracle: Oracle, trace: bool) -> Self {
         let feed = FeedId { tenant: fate.tenant.clone(), content_type: crate::domain::ContentType::AuditGeneral };
         Self {
+            odd: Dice::new(fate.seed, &[0x0072_6172_6500]),
             fate,
             dice,
             common,
             neighbour: None,
             plan,
+            unset: false,
             wall_error_ms: 0,
             oracle,
             feed,
@@ -188,13 +212,20 @@ impl World {
             commits: 0,
             crashes: 0,
             wrong: None,
+            manners: Manners::default(),
+            met: Met::default(),
+            asked: HashMap::new(),
+            wrong_pages: 0,
+            pages: HashMap::new(),
+            flooded: 0,
+            dark: Darkness::default(),
             under_way: Vec::new(),
             trace,
             moved: false,
         }
     }
 
-    fn common(&self) -> MutexGuard<'_, Common> {
+    pub(super) fn common(&self) -> MutexGuard<'_, Common> {
         self.common.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -210,11 +241,28 @@ impl World {
         response
     }
 
+    /// A process begins on what the disk holds.
+    pub(super) fn begin_life(&mut self) {
+        self.dead = false;
+        self.blow = None;
+        self.under_way.clear();
+        self.manners.reborn();
+        self.met = Met { born: self.elapsed(), ..Met::default() };
+        self.asked.clear();
+        self.pages.clear();
+        self.dark.reborn();
+    }
+
     /// A commit has taken effect.
     pub(super) fn committed(&mut self, claim: &Claim) {
         let common = self.common.lock().unwrap_or_else(PoisonError::into_inner);
-        let judged = self.oracle.committed(claim, |id| common.service.hides(id, claim.at));
+        let follows = matches!(self.plan, Plan::Follow { .. });
+        let mut judged = self.oracle.committed(claim, follows, |id| common.service.hides(id, claim.at));
         drop(common);
+        self.dark.committed(claim.at);
+        if judged.is_ok() && matches!(self.plan, Plan::Range { .. }) {
+            judged = self.justified(claim);
+        }
         if let Err(wrong) = judged {
             self.accuse(wrong);
         }
@@ -223,18 +271,6 @@ impl World {
     /// What the processes have done to the service that they must not do.
     pub(super) fn offences(&self) -> Vec<String> {
         self.common().service.ledger().offences()
-    }
-
-    /// The subscription goes off.
-    pub(super) fn darken(&self, repair_at: Option<Time>) {
-        let mut common = self.common();
-        common.dark = true;
-        common.repair_at = repair_at.or(common.repair_at);
-    }
-
-    /// True if the subscription was off at some time.
-    pub(super) fn was_dark(&self) -> bool {
-        self.common().dark
     }
 
     /// How long the simulation has lasted.
@@ -282,6 +318,8 @@ impl World {
 
     pub(super) fn hit(&mut self, hit: Hit, phase: Phase) {
         self.table.count(hit, phase);
+        self.met.failure |= hit == Hit::Fails;
+        self.met.slow_reader |= hit == Hit::SlowReader;
         self.note(|| format!("{} at {}", hit.name(), phase.name()));
     }
 
@@ -290,8 +328,9 @@ impl World {
             return false;
         }
         self.steps += 1;
-        if self.steps > STEPS_MAX {
-            self.accuse(format!("R25: no end after {STEPS_MAX} steps"));
+        let most = if self.fate.flood { STEPS_MAX * 4 } else { STEPS_MAX };
+        if self.steps > most {
+            self.accuse(format!("R25: no end after {most} steps"));
             return false;
         }
         let Weather::Rough { crashes, .. } = self.weather() else { return true };
@@ -315,6 +354,8 @@ impl World {
                 let time = Duration::from_millis(self.dice.below(millis.max(1)));
                 self.hit(Hit::Suspend, phase);
                 self.pass(time);
+                let until = self.elapsed();
+                self.common().slept.push((until, time));
                 self.moved = true;
             }
             _ => {
@@ -336,6 +377,11 @@ impl World {
         self.wall_error_ms = 0;
     }
 
+    /// True if the local clock is not the service's.
+    pub(super) fn clocks_differ(&self) -> bool {
+        self.wall_error_ms != 0 || !self.fate.tells_the_time()
+    }
+
     /// True if a fault of the network or the service comes now.
     pub(super) fn is_faulty(&mut self) -> bool {
         match self.weather() {
@@ -348,45 +394,7 @@ impl World {
     pub(super) fn owed(&self, settled: Time, late_too: bool) -> Vec<String> {
         let now = self.now();
         let common = self.common();
-        self.oracle.owed(now, settled, self.fate.keeps_the_terms(), late_too, |id| common.service.hides(id, now))
-    }
-
-    /// What an administrator does when a subscription is disabled: after some hours, enable it.
-    pub(super) fn administer(&self) {
-        let now = self.now();
-        let token = {
-            let mut common = self.common();
-            if common.repair_at.is_none_or(|at| now < at) {
-                return;
-            }
-            common.repair_at = None;
-            common.service.issue_token(now)
-        };
-        let Some(token) = token else { return };
-        let path = format!(
-            "/api/v1.0/{}/activity/feed/subscriptions/start?contentType=Audit.General&PublisherIdentifier={}",
-            self.fate.tenant, self.fate.tenant
-        );
-        let reply = self.handle(&Request::post(&path).bearer(&token), []);
-        self.note(|| format!("the administrator enables the subscription: {}", reply.status));
-    }
-}
-
-/// The clocks as the process sees them.
-#[derive(Clone)]
-pub(super) struct LocalClock {
-    pub(super) outside: Outside,
-    pub(super) start: Instant,
-}
-
-impl Clock for LocalClock {
-    fn now(&self) -> Now {
-        let world = self.outside.look();
-        let wall = Time(world.now().0.saturating_add(world.wall_error_ms));
-        Now { mono: self.start.elapsed(), wall }
-    }
-
-    fn at(&self, mono: Duration) -> Instant {
-        self.start + mono
+        let terms = self.fate.keeps_the_terms() && !self.unset;
+        self.oracle.owed(now, settled, terms, late_too, |id| common.service.hides(id, now))
     }
 }

@@ -129,6 +129,13 @@ impl Subscriptions {
         }
     }
 
+    /// The stretches whose content can never be had, the last of them perhaps without an end yet.
+    pub(super) fn dark(&self, content_type: ContentType) -> Vec<(Time, Option<Time>)> {
+        let Some(s) = self.by_type.get(&content_type) else { return Vec::new() };
+        let now = (s.status != Status::Enabled && !s.is_history(self.history_before_start)).then_some((s.since, None));
+        s.dark.iter().map(|(from, to)| (*from, Some(*to))).chain(now).collect()
+    }
+
     /// True if content of that type and creation can be listed at `now`, once the subscription is enabled.
     pub(super) fn shows(&self, content_type: ContentType, created: Time, now: Time) -> bool {
         let Some(s) = self.by_type.get(&content_type) else { return self.history_before_start };

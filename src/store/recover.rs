@@ -14,7 +14,7 @@ use super::open::{ASIDE, DAMAGED_PREFIX};
 use super::record::{Root, decode_gap};
 use super::scan::Scan;
 use super::witness::{self, Entry, Found, Keeper, Seen};
-use super::{Condition, Engine, EpochReason, FeedStart, StartedFrom, StoreError, restore, snapshot};
+use super::{Condition, Engine, EpochReason, FeedStart, StartedFrom, StoreError, readable, restore, snapshot};
 use crate::domain::{FeedId, Gap, Time};
 use crate::mutant::{self, Mutant};
 
@@ -91,13 +91,19 @@ impl<'a> Opening<'a> {
     /// Opens the tree, scans it, and makes it one that can be trusted.
     pub(super) fn trusted(&self, seen: Seen, warnings: &mut Vec<String>) -> Result<Trusted, StoreError> {
         copy::settle(self.state_dir).map_err(self.failed("creating the store"))?;
+        // Before anything else looks into the files: what the disk has lost is moved aside with all the rest.
+        let lost = match readable::check(&self.tree, self.state_dir) {
+            Ok(()) => None,
+            Err(StoreError::Damaged { detail }) => Some(detail),
+            Err(other) => return Err(other),
+        };
         let mut set_aside = Vec::new();
-        if self.tree.is_dir() && !mutant::on(Mutant::P19) {
+        if lost.is_none() && self.tree.is_dir() && !mutant::on(Mutant::P19) {
             let moved = snapshot::set_aside_unfinished(&self.tree, &self.state_dir.join(ASIDE));
             set_aside = moved.map_err(self.failed("moving unfinished files aside"))?;
         }
         let new = !fs::metadata(self.tree.join("db")).is_ok_and(|db| db.len() > 0);
-        let (engine, mut scan) = self.scanned()?;
+        let (engine, mut scan) = lost.map_or_else(|| self.scanned(), |detail| Ok((None, damaged(detail))))?;
         let Seen { state, feeds: mut known } = seen;
         let states: BTreeSet<u64> = scan.feeds.values().filter_map(|feed| feed.root.as_ref()).map(|root| root.state).collect();
         let mut states: Vec<u64> = states.into_iter().chain([state]).filter(|state| *state != 0).collect();
@@ -145,7 +151,7 @@ impl<'a> Opening<'a> {
                 let scan = Scan::of(&engine)?;
                 Ok((Some(engine), scan))
             }
-            Err(StoreError::Damaged { detail }) => Ok((None, Scan { findings: vec![detail], wrong: 1, ..Scan::default() })),
+            Err(StoreError::Damaged { detail }) => Ok((None, damaged(detail))),
             Err(other) => Err(other),
         }
     }
@@ -273,6 +279,11 @@ fn readable_gaps(damaged: &Engine, feed: &FeedId) -> Vec<Gap> {
         Ok(if gaps.len() < GAPS_TAKEN_OVER { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
     });
     gaps
+}
+
+/// What is said of a tree that can't be opened.
+fn damaged(detail: String) -> Scan {
+    Scan { findings: vec![detail], wrong: 1, ..Scan::default() }
 }
 
 /// A number for a new state: random, so that no two are alike.

@@ -242,7 +242,7 @@ pub struct HttpBody {
 #[derive(Debug)]
 enum Encoding {
     Plain,
-    Gzip(Gunzip),
+    Gzip(Box<Gunzip>),
     /// One that was not offered: nobody could read it.
     Unknown(WireError),
 }
@@ -252,7 +252,7 @@ impl Encoding {
         let name = response.headers().get(CONTENT_ENCODING).map(|v| String::from_utf8_lossy(v.as_bytes()).to_ascii_lowercase());
         match name.as_deref().map(str::trim) {
             None | Some("" | "identity") => Encoding::Plain,
-            Some("gzip" | "x-gzip") => Encoding::Gzip(Gunzip::new()),
+            Some("gzip" | "x-gzip") => Encoding::Gzip(Box::new(Gunzip::new())),
             Some(name) => {
                 let detail = format!("the reply is encoded as {name:?}, only gzip is offered");
                 Encoding::Unknown(WireError::new(WireErrorKind::Encoding, detail))

@@ -10,7 +10,7 @@ use defender_feed::domain::{ContentType, FeedId};
 use defender_feed::store::{Condition, Restored, SledStore, Store, inspect};
 
 use crate::calls::Call;
-use crate::host::{Host, Run};
+use crate::host::{Host, Order, Run};
 use crate::tenant::{Blob, Tenant};
 
 /// What went wrong.
@@ -89,13 +89,30 @@ pub(crate) fn last_batch(calls: &[Call], output: &Path) -> u64 {
     writes.filter_map(|call| call.result.ok()).rfind(|length| *length > 1).unwrap_or(0)
 }
 
+/// The most that a run into a pipe may repeat, of so many bytes that came out: what it wrote since it committed last, or, if it
+/// wrote nothing since, what it wrote before that, for a kill may have come before the commit's end.
+pub(crate) fn last_batch_to_pipe(calls: &[Call], store: &Path, came_out: u64) -> u64 {
+    let (mut before, mut written, mut committed) = (0, 0, false);
+    for call in calls {
+        let Ok(length) = call.result else { continue };
+        if call.path == store && call.name == "fsync" {
+            committed = true;
+        } else if call.name == "write" && call.path.to_string_lossy().starts_with("pipe:") {
+            before = if committed { written } else { before };
+            (written, committed) = (written + length, false);
+        }
+    }
+    // The write in which it was killed was noted by nobody.
+    came_out - if committed && came_out > written { written } else { before }
+}
+
 /// So many stores are open in this process at a time.
 static OPEN: [Mutex<()>; 3] = [const { Mutex::new(()) }; 3];
 
 /// Lets in as many as there may be. sled's threads are the process's: a flush takes one and waits for a write that needs
 /// another, so seven flushes at a time wait for ever (sled 0.34.7, `threadpool.rs`). The product has one store, or two while
 /// it makes a smaller one.
-fn gate() -> MutexGuard<'static, ()> {
+pub(crate) fn gate() -> MutexGuard<'static, ()> {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let turn = NEXT.fetch_add(1, Ordering::Relaxed) % OPEN.len();
     OPEN[turn].lock().unwrap_or_else(PoisonError::into_inner)
@@ -145,10 +162,36 @@ pub(crate) fn claims_done(restored: &Restored, blob: &Blob) -> bool {
     !gap && (restored.done.contains(blob.key) || passed)
 }
 
+/// How many claims were looked up in the output: none would find nothing wrong either.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Claims {
+    /// Blobs that are done.
+    pub(crate) done: u64,
+    /// Of those: with dead letters.
+    pub(crate) dead: u64,
+    /// Of those: listed late.
+    pub(crate) late: u64,
+    /// Blobs of which a part is out.
+    pub(crate) parts: u64,
+    /// How long the output was at the last commit.
+    pub(crate) reach: u64,
+}
+
+impl Claims {
+    pub(crate) fn add(&mut self, more: Claims) {
+        self.done += more.done;
+        self.dead += more.dead;
+        self.late += more.late;
+        self.parts += more.parts;
+        self.reach = self.reach.max(more.reach);
+    }
+}
+
 /// Everything that the state claims stands in this output and in these dead letters.
-pub(crate) fn check_claims(restored: &Restored, blobs: &[Blob], output: &[u8], dead: &[u8], findings: &mut Findings) {
+pub(crate) fn check_claims(restored: &Restored, blobs: &[Blob], output: &[u8], dead: &[u8], findings: &mut Findings) -> Claims {
+    let mut claims = Claims { reach: restored.mark.map_or(0, |mark| mark.length), ..Claims::default() };
     let out: BTreeSet<&[u8]> = lines(output).0.into_iter().collect();
-    let dead = lines(dead).0;
+    let letters = letters_of(dead);
     for blob in blobs.iter().filter(|blob| !blob.expired) {
         let part = restored.parts.iter().find(|part| part.key == blob.key);
         let reach = match (claims_done(restored, blob), part) {
@@ -156,46 +199,73 @@ pub(crate) fn check_claims(restored: &Restored, blobs: &[Blob], output: &[u8], d
             (false, Some(part)) => usize::try_from(part.elements).unwrap(),
             (false, None) => 0,
         };
+        let done = u64::from(claims_done(restored, blob));
+        claims.add(Claims {
+            done,
+            dead: if blob.dead().next().is_some() { done } else { 0 },
+            late: if blob.late { done } else { 0 },
+            parts: u64::from(done == 0 && reach > 0),
+            reach: 0,
+        });
         let missing = blob.lines().filter(|(at, line)| *at < reach && !out.contains(line.as_bytes())).count();
         if missing > 0 {
             let what =
                 format!("the blob of {} is claimed up to element {reach}, {missing} of its lines are not out", blob.key.created);
             findings.add(Wrong::Ahead, what);
         }
-        if reach == blob.elements.len() && blob.dead().count() > dead.iter().filter(|line| is_letter(line)).count() {
+        if reach == blob.elements.len() && blob.dead().count() > letters.get(blob.id()).map_or(0, BTreeSet::len) {
             findings.add(Wrong::Ahead, format!("the blob of {} is claimed, its dead letter is not kept", blob.key.created));
         }
     }
+    claims
 }
 
-fn is_letter(line: &[u8]) -> bool {
-    serde_json::from_slice::<serde_json::Value>(line).is_ok_and(|letter| letter["content_id"].is_string())
-}
-
-/// The dead letters on a machine.
-pub(crate) fn dead_letters(state: &Path, tenant: &Tenant) -> Vec<u8> {
-    fs::read(state.join("dead-letter").join(format!("{}.ndjson", tenant.id()))).unwrap_or_default()
-}
-
-/// After a run that was hit: what its state claims is true.
-pub(crate) fn after_crash(host: &Host, tenant: &Tenant, trust: Trust, durable: u64, findings: &mut Findings) {
-    let twin = host.twin();
-    if !twin.state().exists() {
-        return;
+/// Which elements of each blob are kept.
+fn letters_of(dead: &[u8]) -> BTreeMap<String, BTreeSet<u64>> {
+    let mut letters = BTreeMap::<_, BTreeSet<_>>::new();
+    for line in lines(dead).0 {
+        let Ok(letter) = serde_json::from_slice::<serde_json::Value>(line) else { continue };
+        if let (Some(id), Some(index)) = (letter["content_id"].as_str(), letter["index"].as_u64()) {
+            letters.entry(id.to_owned()).or_default().insert(index);
+        }
     }
-    match restored(&twin.state(), tenant, trust) {
+    letters
+}
+
+/// The dead letters below that directory.
+pub(crate) fn dead_letters(own: &Path, tenant: &Tenant) -> Vec<u8> {
+    fs::read(own.join("dead-letter").join(format!("{}.ndjson", tenant.id()))).unwrap_or_default()
+}
+
+/// After a run that was hit: what its state claims is true. Gives how much that was.
+pub(crate) fn after_crash(host: &Host, tenant: &Tenant, trust: Trust, durable: u64, findings: &mut Findings) -> Claims {
+    let twin = host.twin();
+    // A backfill that has nothing to go on with begins again, whatever lies in its store.
+    if !twin.own_state().exists() || !twin.is_taken_up() {
+        return Claims::default();
+    }
+    match restored(&twin.own_state(), tenant, trust) {
         Ok(restored) => {
             let output = host.written();
+            // Nor does it go on where its output has lost what it wrote.
+            let cut = host.order != Order::Poll && restored.mark.is_some_and(|mark| mark.length > output.len() as u64);
+            if cut {
+                return Claims::default();
+            }
             let durable = &output[..output.len().min(usize::try_from(durable).unwrap())];
-            check_claims(&restored, &tenant.blobs, durable, &dead_letters(&host.state(), tenant), findings);
+            check_claims(&restored, &tenant.blobs, durable, &dead_letters(&host.own(), tenant), findings)
         }
-        Err(why) => findings.add(Wrong::Unreadable, format!("what the crash left does not open: {why}")),
+        Err(why) => {
+            findings.add(Wrong::Unreadable, format!("what the crash left does not open: {why}"));
+            Claims::default()
+        }
     }
 }
 
 /// After the last start: it ended well, and everything is there.
 pub(crate) fn after_restart(host: &Host, tenant: &Tenant, run: &Run, allowed: Allowed, findings: &mut Findings) {
-    if run.hung || !matches!(run.code(), Some(0 | 3)) {
+    let finished = host.order == Order::Resume && run.refuses_to_resume() && host.is_finished();
+    if run.hung || !(finished || matches!(run.code(), Some(0 | 3))) {
         findings.add(Wrong::Stuck, format!("the restart did not end well: {}", run.story()));
     }
     if allowed.trust == Trust::Whole {
@@ -203,7 +273,7 @@ pub(crate) fn after_restart(host: &Host, tenant: &Tenant, run: &Run, allowed: Al
         check_ledger(host, tenant, findings);
     }
     check_output(&host.written(), tenant.lines(), allowed, findings);
-    check_dead_letters(&dead_letters(&host.state(), tenant), tenant, findings);
+    check_dead_letters(&dead_letters(&host.own(), tenant), tenant, findings);
     if let Some(what) = host.verify() {
         findings.add(Wrong::Unreadable, format!("state verify: {what}"));
     }
@@ -260,21 +330,21 @@ pub(crate) fn check_output<'a>(output: &[u8], wanted: impl Iterator<Item = &'a s
 
 fn check_dead_letters(dead: &[u8], tenant: &Tenant, findings: &mut Findings) {
     let (letters, tail) = lines(dead);
-    let parsed = letters.iter().map(|line| serde_json::from_slice::<serde_json::Value>(line));
-    let Ok(parsed) = parsed.collect::<Result<Vec<_>, _>>() else { return findings.add(Wrong::Torn, "a dead letter is broken") };
+    if letters.iter().any(|line| serde_json::from_slice::<serde_json::Value>(line).is_err()) {
+        findings.add(Wrong::Torn, "a dead letter is broken");
+    }
     if !tail.is_empty() {
         findings.add(Wrong::Torn, "a dead letter is broken off");
     }
-    let whole = parsed.iter().filter(|letter| letter["content_id"].is_string()).count();
-    let wanted: usize = tenant.blobs.iter().map(|blob| blob.dead().count()).sum();
-    if whole < wanted {
-        findings.add(Wrong::Lost, format!("{whole} dead letters of {wanted}"));
+    let letters = letters_of(dead);
+    for blob in tenant.blobs.iter().filter(|blob| blob.dead().count() > letters.get(blob.id()).map_or(0, BTreeSet::len)) {
+        findings.add(Wrong::Lost, format!("the dead letters of the blob of {}", blob.key.created));
     }
 }
 
 fn check_ledger(host: &Host, tenant: &Tenant, findings: &mut Findings) {
     let gate = gate();
-    let inspection = inspect(&host.state());
+    let inspection = inspect(&host.own_state());
     drop(gate);
     let inspection = match inspection {
         Ok(inspection) => inspection,

@@ -68,7 +68,11 @@ impl Call {
 
 /// Reads what the shim noted.
 pub(crate) fn read(log: &Path) -> Vec<Call> {
-    let text = std::fs::read_to_string(log).unwrap_or_default();
+    parse(&std::fs::read_to_string(log).unwrap_or_default())
+}
+
+/// Reads what the shim noted, from memory.
+pub(crate) fn parse(text: &str) -> Vec<Call> {
     text.lines().map(|line| call(line).unwrap_or_else(|| panic!("the shim never writes this: {line}"))).collect()
 }
 

@@ -2,14 +2,18 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::fs::{CWD, FileType, OFlags, mknodat};
 use tempfile::TempDir;
+
+use defender_feed::simulator::config::DEFAULT_TENANT;
 
 use crate::calls::{self, Call, Hit, Kind, TRACED};
 use crate::tenant::Tenant;
@@ -31,22 +35,47 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    /// Sets up for that binary.
-    pub(crate) fn new(binary: &Path) -> Arc<Self> {
+    /// Sets up for that binary, below that directory if one is named.
+    pub(crate) fn new(binary: &Path, place: Option<&Path>) -> Arc<Self> {
         let binary = fs::canonicalize(binary).unwrap_or_else(|e| panic!("there is no {}: {e}", binary.display()));
         let memory = Path::new("/dev/shm");
         let roomy = rustix::fs::statvfs(memory).is_ok_and(|fs| fs.f_bavail * fs.f_frsize > ROOM);
         let mut builder = tempfile::Builder::new();
         let builder = builder.prefix("defender-feed-crash-");
-        let directory = if roomy { builder.tempdir_in(memory) } else { builder.tempdir() }.unwrap();
+        let directory = match place.or(roomy.then_some(memory)) {
+            Some(place) => builder.tempdir_in(place).unwrap_or_else(|e| panic!("{} can't be used: {e}", place.display())),
+            None => builder.tempdir().unwrap(),
+        };
         let shim = calls::build_shim(directory.path());
         Arc::new(Self { binary, shim, directory })
     }
 
-    /// A machine without any state.
-    pub(crate) fn host(self: &Arc<Self>) -> Host {
+    /// A machine without any state, for that order.
+    pub(crate) fn host(self: &Arc<Self>, order: Order) -> Host {
         let directory = tempfile::tempdir_in(self.directory.path()).unwrap();
-        Host { bench: Arc::clone(self), root: fs::canonicalize(directory.path()).unwrap(), _directory: directory, runs: 0 }
+        let root = fs::canonicalize(directory.path()).unwrap();
+        Host { bench: Arc::clone(self), root, order, _directory: directory, runs: 0 }
+    }
+}
+
+/// What the product is told to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// To collect what has come since, and end.
+    Poll,
+    /// To bring a range, as if for the first time.
+    Backfill,
+    /// To go on with an interrupted backfill.
+    Resume,
+}
+
+impl Order {
+    fn words(self) -> &'static [&'static str] {
+        match self {
+            Order::Poll => &["poll", "--once"],
+            Order::Backfill => &["backfill", "--since", "48h"],
+            Order::Resume => &["backfill", "--since", "48h", "--resume"],
+        }
     }
 }
 
@@ -55,6 +84,8 @@ impl Bench {
 pub(crate) struct Host {
     bench: Arc<Bench>,
     pub(crate) root: PathBuf,
+    /// What is done on it.
+    pub(crate) order: Order,
     _directory: TempDir,
     runs: usize,
 }
@@ -106,6 +137,11 @@ impl Run {
         self.calls.iter().find(|call| call.injected)
     }
 
+    /// True if it was told to go on and says that there is nothing to go on with.
+    pub(crate) fn refuses_to_resume(&self) -> bool {
+        self.code() == Some(2) && self.said.contains("there is no interrupted run to resume")
+    }
+
     /// How it ended, and its last words.
     pub(crate) fn story(&self) -> String {
         let words: Vec<&str> = self.said.lines().rev().take(6).collect();
@@ -118,9 +154,44 @@ impl Host {
         self.root.join("state")
     }
 
+    /// Where the order keeps what is its own: a backfill has a place for itself.
+    pub(crate) fn own(&self) -> PathBuf {
+        match self.order {
+            Order::Poll => self.state(),
+            Order::Backfill | Order::Resume => self.state().join("jobs").join(DEFAULT_TENANT),
+        }
+    }
+
+    /// The state directory of the order's store.
+    pub(crate) fn own_state(&self) -> PathBuf {
+        match self.order {
+            Order::Poll => self.state(),
+            Order::Backfill | Order::Resume => self.own().join("store"),
+        }
+    }
+
     /// sled's file.
     pub(crate) fn store(&self) -> PathBuf {
-        self.state().join("sled.v1/db")
+        self.own_state().join("sled.v1/db")
+    }
+
+    /// True if the backfill was finished and says so in its job file.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.job().is_some_and(|job| job["finished"] == true)
+    }
+
+    /// True if the next start goes on with what lies in the store.
+    pub(crate) fn is_taken_up(&self) -> bool {
+        self.order == Order::Poll || self.is_under_way()
+    }
+
+    /// True if there is a backfill to go on with: its job file says that it is under way, and it has a store.
+    fn is_under_way(&self) -> bool {
+        self.job().is_some_and(|job| job["finished"] == false) && self.own_state().exists()
+    }
+
+    fn job(&self) -> Option<serde_json::Value> {
+        serde_json::from_slice(&fs::read(self.own().join("job.json")).ok()?).ok()
     }
 
     /// Takes over another machine's store, without its witness.
@@ -139,7 +210,7 @@ impl Host {
 
     /// Another machine with the same state and output.
     pub(crate) fn twin(&self) -> Host {
-        let twin = self.bench.host();
+        let twin = self.bench.host(self.order);
         copy_tree(&self.state(), &twin.state());
         if self.output().exists() {
             fs::copy(self.output(), twin.output()).unwrap();
@@ -165,8 +236,10 @@ impl Host {
     }
 
     /// The poller, which follows the tenant until it is ended, or collects once; what it says goes to the end of a file.
-    pub(crate) fn start(&self, tenant: &Tenant, once: bool, stdout: Stdio) -> Child {
+    /// With a log, the shim notes its calls there.
+    pub(crate) fn start(&self, tenant: &Tenant, once: bool, stdout: Stdio, log: Option<&Path>) -> Child {
         let mut command = self.command(&self.bench.binary);
+        command.envs(log.map(|log| self.shim_settings(Watch::default(), log, log)).unwrap_or_default());
         command.arg("poll").args(once.then_some("--once")).args(self.arguments(tenant));
         command.env("DEFENDER_FEED_POLL_INTERVAL", "1s").stdout(stdout);
         command.stderr(OpenOptions::new().append(true).create(true).open(self.root.join("said")).unwrap());
@@ -183,24 +256,40 @@ impl Host {
         OpenOptions::new().append(true).create(true).open(self.output()).unwrap()
     }
 
-    /// Collects once, with the output at the end of the file.
-    pub(crate) fn poll_once(&mut self, tenant: &Tenant, watch: Watch) -> Run {
+    /// Does what it is told, with the output at the end of the file.
+    pub(crate) fn run(&mut self, tenant: &Tenant, watch: Watch) -> Run {
         let stdout = self.appended();
-        self.poll_once_to(tenant, watch, stdout.into())
+        self.run_to(tenant, watch, stdout.into())
     }
 
-    /// Collects once.
-    pub(crate) fn poll_once_to(&mut self, tenant: &Tenant, watch: Watch, stdout: Stdio) -> Run {
+    /// Starts again after a crash. Where a backfill has nothing to go on with, and says so, it begins again.
+    pub(crate) fn carry_on(&mut self, tenant: &Tenant, watch: Watch) -> Run {
+        if self.order == Order::Poll {
+            return self.run(tenant, watch);
+        }
+        self.order = Order::Resume;
+        let (under_way, finished) = (self.is_under_way(), self.is_finished());
+        let run = self.run(tenant, watch);
+        if under_way || finished || !run.refuses_to_resume() || run.hit().is_some() {
+            return run;
+        }
+        self.order = Order::Backfill;
+        self.run(tenant, watch)
+    }
+
+    /// Does what it is told.
+    pub(crate) fn run_to(&mut self, tenant: &Tenant, watch: Watch, stdout: Stdio) -> Run {
         self.runs += 1;
         let aside = |name: &str| PathBuf::from(format!("{}.{name}-{}", self.root.display(), self.runs));
         let (log, data, traced) = (aside("calls"), aside("data"), aside("strace"));
+        // A limit of the length of files is the shim's own too, but holds for no pipe.
+        let mut noted = watch.file_limit.map(|_| Noted::of(&log));
         let settings = self.shim_settings(watch, &log, &data);
         let binary = self.bench.binary.as_os_str();
         let mut command = match watch.file_limit {
-            // The limit would be the shim's own too, so that one stays away.
             Some(bytes) => {
                 let mut command = self.command(Path::new("prlimit"));
-                command.arg(format!("--fsize={bytes}")).arg(binary);
+                command.envs(settings).arg(format!("--fsize={bytes}")).arg(binary);
                 command
             }
             None if watch.strace => {
@@ -223,7 +312,7 @@ impl Host {
             }
         };
         // One request at a time: so the calls come in the same order each time.
-        command.args(["poll", "--once", "--concurrency", "1"]).args(self.arguments(tenant));
+        command.args(self.order.words()).args(["--concurrency", "1"]).args(self.arguments(tenant));
         // A pipe holds more than a run ever says, and has no length that a limit could meet.
         let (mut errors, their_errors) = std::io::pipe().unwrap();
         command.stdout(stdout).stderr(their_errors);
@@ -234,7 +323,7 @@ impl Host {
             status,
             hung,
             said: String::from_utf8_lossy(&said).into_owned(),
-            calls: calls::read(&log),
+            calls: noted.as_mut().map_or_else(|| calls::read(&log), |noted| calls::parse(&noted.text())),
             data: fs::read(&data).unwrap_or_default(),
             traced: if watch.strace { calls::of_strace(&traced, &self.root) } else { Vec::new() },
         };
@@ -270,6 +359,28 @@ impl Host {
         let output = command.args(["state", "verify", "--state-dir"]).arg(self.state()).output().unwrap();
         let text = || String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned();
         (!output.status.success()).then(text)
+    }
+}
+
+/// A FIFO in the place of the shim's log: its 64 KiB hold several times the calls of a canonical run.
+struct Noted(File);
+
+impl Noted {
+    fn of(log: &Path) -> Self {
+        mknodat(CWD, log, FileType::Fifo, 0o600.into(), 0).unwrap();
+        let fifo =
+            OpenOptions::new().read(true).write(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(log).unwrap();
+        Self(fifo)
+    }
+
+    fn text(&mut self) -> String {
+        let mut text = Vec::new();
+        match self.0.read_to_end(&mut text) {
+            Err(error) if error.kind() != ErrorKind::WouldBlock => panic!("the shim's log can't be read: {error}"),
+            // It has no end, since it is open for writing here too: nothing is left.
+            _ => {}
+        }
+        String::from_utf8(text).unwrap()
     }
 }
 

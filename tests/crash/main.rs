@@ -6,12 +6,15 @@
 //!                                                        of that --rare the runs, --errors the errors, --reads reads alone
 //! cargo test --release --test crash -- points --pairs    a kill at each call of a run, and one at each call of its restart
 //! cargo test --release --test crash -- points --list     the calls of each run; --scene NAME leaves out the other runs
-//! cargo test --release --test crash -- short             writes that end early: a file-size limit, a pipe that fills
+//! cargo test --release --test crash -- short             writes that end early: a file-size limit, a pipe that fills;
+//!                                                        --backfill also in the runs of a backfill
 //! cargo test --release --test crash -- random --cycles N kills at random moments
-//! cargo test --release --test crash -- power             loss of power: what is not synced is dropped, torn and reordered
+//! cargo test --release --test crash -- power             loss of power: what is not synced is dropped, torn and reordered;
+//!                                                        --all also in rare runs, --backfill in the runs of a backfill
 //! ```
 //!
-//! `--binary PATH` takes another binary than the one that cargo built along. Each mode prints one line of figures and fails
+//! `--binary PATH` takes another binary than the one that cargo built along. `--dir PATH` names the directory below which all of it
+//! takes place; without it that is a file system in memory if there is one with room, since what is killed is a process. Each mode prints one line of figures and fails
 //! if anything was lost, unreadable, ahead of its output, repeated beyond a batch or stuck; a failure prints the command
 //! that repeats it alone. It needs strace, a C compiler and prlimit; a missing one is a failure.
 #![allow(clippy::unwrap_used, reason = "a harness that can't go on has failed")]
@@ -41,7 +44,7 @@ fn main() -> ExitCode {
     let mode = words.next().unwrap_or_default();
     let options: Vec<&str> = words.collect();
     let binary = value(&options, "--binary").unwrap_or(env!("CARGO_BIN_EXE_defender-feed"));
-    let bench = Bench::new(Path::new(binary));
+    let bench = Bench::new(Path::new(binary), value(&options, "--dir").map(Path::new));
     let fine = match mode {
         "points" => points::run(&bench, &options),
         "short" => short::run(&bench, &options),

@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use crate::audit::{self, Allowed, Findings, Trust, Wrong};
 use crate::calls::{Hit, Kind};
-use crate::host::{Bench, Host, Run, Watch};
-use crate::scene::{Scene, scenes};
+use crate::host::{Bench, Run, Watch};
+use crate::scene::{Scene, backfills, scenes};
 use crate::{abreast, value};
 
 /// Cases at a time. Each waits for some seconds: for blobs that are listed late, and before it believes an odd reply.
-const WIDTH: usize = 32;
+const WIDTH: usize = 48;
 /// So many reads of a run are hit. Of more, every so manieth: the run that makes a smaller store reads each page of the large one.
 const READS: usize = 120;
 /// How often a point that was not reached is tried again: the order of calls is the schedule's, their number hardly.
@@ -42,7 +42,9 @@ pub(crate) fn run(bench: &Arc<Bench>, options: &[&str]) -> bool {
     let width = value(options, "--width").and_then(|n| n.parse().ok()).unwrap_or(WIDTH);
     let mut findings = Findings::default();
     let mut scenes = |reads| {
-        let mut scenes = scenes(bench, Watch { reads, ..Watch::default() }, rare, &mut findings);
+        let watch = Watch { reads, ..Watch::default() };
+        let mut scenes = scenes(bench, watch, rare, &mut findings);
+        scenes.extend(backfills(bench, watch, rare, &mut findings));
         if let Some(name) = value(options, "--scene") {
             scenes.retain(|scene| scene.name == name);
         }
@@ -65,14 +67,14 @@ pub(crate) fn run(bench: &Arc<Bench>, options: &[&str]) -> bool {
     }
     let mut cases: Vec<Case<'_>> = Vec::new();
     for scene in &calls {
-        for call in &scene.run.calls {
+        for call in scene.to_hit() {
             cases.extend(kinds.iter().map(|kind| Case { scene, hit: Hit { at: call.number, kind: *kind }, reads: false }));
         }
     }
-    let (points, hits) = (calls.iter().map(|scene| scene.run.calls.len()).sum::<usize>(), cases.len());
+    let (points, hits) = (calls.iter().map(|scene| scene.to_hit().count()).sum::<usize>(), cases.len());
     let mut read = 0;
     for scene in &with_reads {
-        let reads: Vec<_> = scene.run.calls.iter().filter(|call| call.is_read()).collect();
+        let reads: Vec<_> = scene.to_hit().filter(|call| call.is_read()).collect();
         read += reads.len();
         for call in reads.iter().step_by(reads.len().div_ceil(READS).max(1)) {
             cases.extend(Kind::OF_READS.map(|kind| Case { scene, hit: Hit { at: call.number, kind }, reads: true }));
@@ -85,7 +87,7 @@ pub(crate) fn run(bench: &Arc<Bench>, options: &[&str]) -> bool {
     let outcomes = abreast::each(&cases, width, |case| case.play(bench, only.is_some()));
     let taken_for_damage = outcomes.iter().filter(|outcome| outcome.taken_for_damage).count();
     report(outcomes, &mut findings);
-    let counts: Vec<String> = calls.iter().map(|scene| format!("{} {}", scene.name, scene.run.calls.len())).collect();
+    let counts: Vec<String> = calls.iter().map(|scene| format!("{} {}", scene.name, scene.to_hit().count())).collect();
     println!(
         "points: {points} calls ({}) x {} kinds ({}){}: {} crashes and restarts in {} s: {}",
         counts.join(", "),
@@ -118,7 +120,7 @@ fn pairs(bench: &Arc<Bench>, scenes: &[Scene], width: usize, only: Option<&str>,
     let mut cases: Vec<Case<'_>> = Vec::new();
     for scene in scenes {
         let kill = |at| Case { scene, hit: Hit { at, kind: Kind::Kill }, reads: false };
-        cases.extend(scene.run.calls.iter().map(|call| kill(call.number)));
+        cases.extend(scene.to_hit().map(|call| kill(call.number)));
     }
     if let Some(only) = only {
         cases.retain(|case| case.name() == only);
@@ -168,8 +170,8 @@ impl Case<'_> {
         let Case { scene, hit, .. } = self;
         let mut findings = Findings::default();
         let killed = (0..TRIES).find_map(|_| {
-            let mut host = scene.base.as_ref().map_or_else(|| bench.host(), Host::twin);
-            let run = host.poll_once(&scene.tenant, Watch { hit: Some(*hit), ..Watch::default() });
+            let mut host = scene.host(bench);
+            let run = host.run(&scene.tenant, Watch { hit: Some(*hit), ..Watch::default() });
             run.hit().is_some().then_some((host, run))
         });
         let Some((first, run)) = killed else {
@@ -180,7 +182,7 @@ impl Case<'_> {
         for at in 1.. {
             let mut host = first.twin();
             let before = host.written().len() as u64;
-            let second = host.poll_once(&scene.tenant, Watch { hit: Some(Hit { at, kind: Kind::Kill }), ..Watch::default() });
+            let second = host.carry_on(&scene.tenant, Watch { hit: Some(Hit { at, kind: Kind::Kill }), ..Watch::default() });
             let mut found = Findings::default();
             let mut last = second;
             let mut repeated = batch;
@@ -189,7 +191,7 @@ impl Case<'_> {
                 let durable = audit::durable_output(before, &last.calls, &host.output());
                 audit::after_crash(&host, &scene.tenant, scene.trust, durable, &mut found);
                 repeated += audit::last_batch(&last.calls, &host.output());
-                last = host.poll_once(&scene.tenant, Watch::default());
+                last = host.carry_on(&scene.tenant, Watch::default());
             }
             let allowed = Allowed { repeated: scene.trust.repeats(repeated), trust: scene.trust, ..Allowed::default() };
             audit::after_restart(&host, &scene.tenant, &last, allowed, &mut found);
@@ -207,9 +209,9 @@ impl Case<'_> {
         let reads = *reads;
         let mut findings = Findings::default();
         for _ in 0..TRIES {
-            let mut host = scene.base.as_ref().map_or_else(|| bench.host(), Host::twin);
+            let mut host = scene.host(bench);
             let before = host.written().len() as u64;
-            let run = host.poll_once(&scene.tenant, Watch { hit: Some(*hit), reads, ..Watch::default() });
+            let run = host.run(&scene.tenant, Watch { hit: Some(*hit), reads, ..Watch::default() });
             let Some(call) = run.hit() else { continue };
             if tells {
                 println!("{}: hit {}: {}", self.name(), call.label(&host.root), run.story());
@@ -224,7 +226,7 @@ impl Case<'_> {
             let durable = audit::durable_output(before, &run.calls, &host.output());
             audit::after_crash(&host, &scene.tenant, trust, durable, &mut findings);
             let repeated = trust.repeats(audit::last_batch(&run.calls, &host.output()));
-            let last = host.poll_once(&scene.tenant, Watch { reads, ..Watch::default() });
+            let last = host.carry_on(&scene.tenant, Watch { reads, ..Watch::default() });
             let replaced = |run: &Run| ["state_damaged", "state_rolled_back"].iter().any(|word| run.said.contains(word));
             let taken_for_damage = of_sled && scene.trust == Trust::Whole && (replaced(&run) || replaced(&last));
             // Where the last byte can't be read, a line is ended that may have been whole.

@@ -17,7 +17,7 @@ use crate::dice::Dice;
 use crate::disk::{Disk, Image, Luck};
 use crate::host::{Bench, Watch};
 use crate::points::figures;
-use crate::scene::{Scene, scenes};
+use crate::scene::{Scene, backfills, scenes};
 use crate::{abreast, value};
 
 /// What may be left at each call: so many cases.
@@ -56,7 +56,12 @@ pub(crate) fn run(bench: &Arc<Bench>, options: &[&str]) -> bool {
     let only = value(options, "--only");
     let mut findings = Findings::default();
     let rare = options.contains(&"--all");
-    let scenes = scenes(bench, Watch { data: true, ..Watch::default() }, rare, &mut findings);
+    let watch = Watch { data: true, ..Watch::default() };
+    let mut scenes = scenes(bench, watch, rare, &mut findings);
+    if options.contains(&"--backfill") {
+        // One that begins again holds nothing for true that is in its state.
+        scenes.extend(backfills(bench, watch, true, &mut findings).into_iter().filter(|scene| scene.name != "anew"));
+    }
     let recorded: Vec<Recorded<'_>> = scenes.iter().map(|scene| Recorded::of(bench, scene, None, &mut findings)).collect();
     let points: usize = recorded.iter().map(|recorded| recorded.disks.len()).sum();
     let mut cases = Vec::new();
@@ -98,8 +103,7 @@ pub(crate) fn run(bench: &Arc<Bench>, options: &[&str]) -> bool {
 
 /// A check that can't fail holds nothing: with the syncs of the output or of the store left out it must find something.
 fn check_the_check(bench: &Arc<Bench>, scene: &Scene, findings: &mut Findings) {
-    let store = scene.after.state().join("sled.v1/db");
-    for (deaf, wrong) in [(scene.after.output(), Wrong::Ahead), (store, Wrong::Lost)] {
+    for (deaf, wrong) in [(scene.after.output(), Wrong::Ahead), (scene.after.store(), Wrong::Lost)] {
         let recorded = Recorded::of(bench, scene, Some(&deaf), findings);
         let cases: Vec<Case<'_>> = (0..recorded.disks.len()).map(|after| Case { scene: &recorded, after, seed: 0 }).collect();
         let known = Mutex::new(HashSet::new());
@@ -116,7 +120,7 @@ impl<'a> Recorded<'a> {
     fn of(bench: &Arc<Bench>, scene: &'a Scene, deaf: Option<&Path>, findings: &mut Findings) -> Self {
         let root = &scene.after.root;
         // The run began on a copy of its base, in a directory of its own.
-        let base = scene.base.as_ref().map_or_else(|| bench.host(), |base| base.twin());
+        let base = scene.host(bench);
         let mut disk = Disk::of(&base.root).moved(&base.root, root);
         disk.ensure_file(&scene.after.output());
         deaf.iter().for_each(|path| disk.forget_syncs_of(path));
@@ -128,7 +132,7 @@ impl<'a> Recorded<'a> {
             let (bytes, rest) = data.split_at(length);
             data = rest;
             disk.apply(call, bytes);
-            if call.name == "fsync" && call.result.is_ok() && call.path.ends_with("sled.v1/db") {
+            if call.name == "fsync" && call.result.is_ok() && call.path == scene.after.store() {
                 // Everything is known to be there: this is what was committed.
                 let all = disk.lose_power(Luck::of(1, &mut Dice::new(0)), &mut Dice::new(0));
                 match recorded.look(bench, &all) {
@@ -147,9 +151,9 @@ impl<'a> Recorded<'a> {
 
     /// What a start would take up.
     fn look(&self, bench: &Arc<Bench>, image: &Image) -> Result<Restored, String> {
-        let host = bench.host();
+        let host = bench.host(self.scene.after.order);
         image.lay_out(&self.scene.after.root, &host.root, &self.scene.after.output());
-        audit::restored(&host.state(), &self.scene.tenant, self.scene.trust)
+        audit::restored(&host.own_state(), &self.scene.tenant, self.scene.trust)
     }
 }
 
@@ -180,11 +184,11 @@ impl Case<'_> {
             return None;
         }
         let mut findings = Findings::default();
-        let host = bench.host();
         let scene = self.scene.scene;
+        let host = bench.host(scene.after.order);
         image.lay_out(&scene.after.root, &host.root, &scene.after.output());
-        let dead = audit::dead_letters(&host.state(), &scene.tenant);
-        match audit::restored(&host.state(), &scene.tenant, scene.trust) {
+        let dead = audit::dead_letters(&host.own(), &scene.tenant);
+        match audit::restored(&host.own_state(), &scene.tenant, scene.trust) {
             Ok(restored) => {
                 let durable = &self.scene.output[..self.durable_output()];
                 audit::check_claims(&restored, &scene.tenant.blobs, durable, &dead, &mut findings);
@@ -200,15 +204,15 @@ impl Case<'_> {
     /// Starts the real binary on what is left, and looks at the end.
     fn finish(&self, bench: &Arc<Bench>) -> (String, Findings) {
         let mut findings = Findings::default();
-        let mut host = bench.host();
         let scene = self.scene.scene;
+        let mut host = bench.host(scene.after.order);
         self.image().lay_out(&scene.after.root, &host.root, &scene.after.output());
         let durable = self.durable_output();
         let written: usize = self.written();
         // Of what was appended but not synced some beginning is there.
         let kept = durable + usize::try_from(Dice::new(self.seed).below((written - durable + 1) as u64)).unwrap();
         fs::write(host.output(), &self.scene.output[..kept]).unwrap();
-        let run = host.poll_once(&scene.tenant, Watch::default());
+        let run = host.carry_on(&scene.tenant, Watch::default());
         let batch = audit::last_batch(&scene.run.calls[..self.after], &scene.after.output());
         let allowed = Allowed { repeated: scene.trust.repeats(batch), torn: 1, blank: 0, trust: scene.trust };
         audit::after_restart(&host, &scene.tenant, &run, allowed, &mut findings);

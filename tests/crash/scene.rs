@@ -1,22 +1,25 @@
 //! The canonical runs: the very first start, the restart on what that one left while new blobs have come, and the restart
-//! after a kill in the middle of sled's snapshot, which has to be moved aside first.
+//! after a kill in the middle of sled's snapshot, which has to be moved aside first. And those of a backfill: the first, the one
+//! that goes on, and the one that begins again because a shell has emptied the output of the one before.
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use defender_feed::domain::{Claim, Gap, GapId, GapReason};
-use defender_feed::sink::{Batch, MemorySink, Sink};
+use defender_feed::domain::{Claim, ContentType, FeedId, Gap, GapId, GapReason};
+use defender_feed::simulator::config::DEFAULT_TENANT;
+use defender_feed::sink::{Batch, DEAD_LETTER_LIMIT, DeadLetters, Delivery, MemorySink, Output, Sink};
 use defender_feed::store::{SledStore, Store};
 
 use crate::abreast;
 use crate::audit::{self, Allowed, Findings, Trust, Wrong};
 use crate::calls::{Call, Hit, Kind, plain};
-use crate::host::{Bench, Host, Run, Watch};
-use crate::tenant::{Tenant, canonical};
+use crate::host::{Bench, Host, Order, Run, Watch};
+use crate::tenant::{Tenant, canonical, of_a_backfill};
 
 /// A canonical run makes no more calls than this, or "every point" would take too long on every change.
 const CALLS_MAX: usize = 120;
@@ -27,6 +30,8 @@ const PADDING: usize = 4_000;
 /// So many values are committed at a time.
 const AT_ONCE: i64 = 20;
 
+/// So many calls before and behind those that are a run's own are hit too.
+const AROUND: usize = 4;
 /// So often it is done without a fault, to know which calls it makes.
 const REHEARSALS: usize = 3;
 
@@ -34,8 +39,7 @@ const REHEARSALS: usize = 3;
 #[derive(Debug)]
 pub(crate) struct Scene {
     pub(crate) name: &'static str,
-    /// What is there before it.
-    pub(crate) base: Option<Host>,
+    base: Base,
     pub(crate) tenant: Arc<Tenant>,
     /// In what state its state is.
     pub(crate) trust: Trust,
@@ -43,6 +47,34 @@ pub(crate) struct Scene {
     pub(crate) run: Run,
     /// What it leaves.
     pub(crate) after: Host,
+    /// Calls that are not hit: other runs make them too.
+    spared: Vec<Range<usize>>,
+}
+
+/// What is there before a run.
+#[derive(Debug)]
+enum Base {
+    Nothing(Order),
+    /// What that machine has.
+    Of(Host),
+    /// The same, but a shell has emptied the output.
+    Emptied(Host),
+}
+
+impl Base {
+    fn host(&self, bench: &Arc<Bench>) -> Host {
+        match self {
+            Base::Nothing(order) => bench.host(*order),
+            Base::Of(host) => host.twin(),
+            Base::Emptied(host) => {
+                let mut twin = host.twin();
+                twin.order = Order::Backfill;
+                take_for_own(&twin);
+                fs::write(twin.output(), "").unwrap();
+                twin
+            }
+        }
+    }
 }
 
 /// The canonical runs, each done once without a fault, under the eyes of strace.
@@ -52,35 +84,95 @@ pub(crate) fn scenes(bench: &Arc<Bench>, watch: Watch, rare: bool, findings: &mu
     let before = Arc::new(Tenant::serve(first.clone()));
     let after = Arc::new(Tenant::serve([first, more].concat()));
     let mut rehearse = |name, base, tenant, trust| Scene::rehearse(name, base, bench, tenant, (watch, trust), findings);
-    let start = rehearse("first", None, &before, Trust::Whole);
+    let start = rehearse("first", Base::Nothing(Order::Poll), &before, Trust::Whole);
     let clean = &start.after;
-    let restart = rehearse("restart", Some(clean.twin()), &after, Trust::Whole);
+    let restart = rehearse("restart", Base::Of(clean.twin()), &after, Trust::Whole);
     // Between the second write and the third of sled's snapshot.
     let mut broken = clean.twin();
     let snapshot = |call: &&Call| call.name == "write" && call.path.extension().is_some_and(|e| e == "generating");
     let at = restart.run.calls.iter().filter(snapshot).nth(1).expect("a restart writes a snapshot").number;
-    let run = broken.poll_once(&after, Watch { hit: Some(Hit { at, kind: Kind::Kill }), ..watch });
-    assert_eq!(run.signal(), Some(9), "{}", run.story());
-    let repair = rehearse("repair", Some(broken), &after, Trust::Whole);
+    kill_at(&mut broken, at, &after, watch);
+    let repair = rehearse("repair", Base::Of(broken), &after, Trust::Whole);
     let mut scenes = Vec::new();
     if rare {
         // sled's file is much longer than what it holds: the values are copied into a new one.
         let long = clean.twin();
         lengthen(&long, clean, &after);
-        scenes.push(rehearse("compact", Some(long), &after, Trust::Whole));
+        scenes.push(rehearse("compact", Base::Of(long), &after, Trust::Whole));
         // Behind its witness: copied too, and the old one is kept.
         let old = restart.after.twin();
         fs::remove_dir_all(old.store().parent().unwrap()).unwrap();
         old.take_store_of(clean);
-        scenes.push(rehearse("gone-back", Some(old), &after, Trust::Suspect));
+        scenes.push(rehearse("gone-back", Base::Of(old), &after, Trust::Suspect));
         let damaged = clean.twin();
         let store = OpenOptions::new().write(true).open(damaged.store()).unwrap();
         (0..4).for_each(|n| store.write_all_at(&[0x5a; 1_500], n * 2_000 + 30).unwrap());
-        scenes.push(rehearse("damaged", Some(damaged), &after, Trust::Suspect));
+        scenes.push(rehearse("damaged", Base::Of(damaged), &after, Trust::Suspect));
     }
     check_the_audit(&start, findings);
     scenes.splice(0..0, [start, restart, repair]);
     scenes
+}
+
+/// The canonical runs of a backfill. With `rare`, every call of each is to be hit.
+pub(crate) fn backfills(bench: &Arc<Bench>, watch: Watch, rare: bool, findings: &mut Findings) -> Vec<Scene> {
+    let tenant = Arc::new(Tenant::serve(of_a_backfill()));
+    let mut rehearse = |name, base| Scene::rehearse(name, base, bench, &tenant, (watch, Trust::Whole), findings);
+    let first = rehearse("backfill", Base::Nothing(Order::Backfill));
+    let mut interrupted = bench.host(Order::Backfill);
+    let output = first.after.output();
+    let written = |call: &&Call| call.name == "write" && call.path == output;
+    let at = first.run.calls.iter().rfind(written).expect("a backfill writes something").number;
+    kill_at(&mut interrupted, at, &tenant, watch);
+    assert!(!interrupted.written().is_empty(), "it was killed before its last batch, not before its first");
+    interrupted.order = Order::Resume;
+    let mut resume = rehearse("resume", Base::Of(interrupted.twin()));
+    let mut anew = rehearse("anew", Base::Emptied(interrupted));
+    if !rare {
+        // It opens its store as a poller's restart does.
+        let opens = |call: &Call| call.path == resume.after.own_state().join("lock");
+        let goes_on = |call: &Call| call.path == resume.after.own().join("job.json.new");
+        let spared = resume.number_of(opens) + AROUND..resume.number_of(goes_on).saturating_sub(AROUND);
+        resume.spared.push(spared);
+        // And it makes one as the first run does: what is its own lies between.
+        let removes =
+            |call: &Call| plain(&call.name) == "unlink" && !call.path.starts_with(anew.after.own_state().join("sled.v1"));
+        let makes = |call: &Call| plain(&call.name) == "mkdir" && call.path == anew.after.own_state();
+        let (first, last) = (anew.number_of(removes), anew.number_of(makes));
+        anew.spared = vec![0..first.saturating_sub(AROUND), last + AROUND..usize::MAX];
+    }
+    vec![first, resume, anew]
+}
+
+fn kill_at(host: &mut Host, at: usize, tenant: &Tenant, watch: Watch) {
+    let run = host.run(tenant, Watch { hit: Some(Hit { at, kind: Kind::Kill }), ..watch });
+    assert_eq!(run.signal(), Some(9), "{}", run.story());
+}
+
+/// Lets the state of a copied machine know the copied output for its own, by a commit without lines: a state remembers the
+/// file itself.
+fn take_for_own(host: &Host) {
+    let (_gate, tenant) = (audit::gate(), DEFAULT_TENANT.parse().unwrap());
+    let feed = FeedId { tenant, content_type: ContentType::AuditGeneral };
+    let (mut store, _) = SledStore::open(&host.own_state()).unwrap();
+    let now = store.restore(&feed).unwrap();
+    let claim = Claim {
+        feed,
+        at: now.committed.expect("it was committed"),
+        floor: now.floor.expect("it was committed"),
+        begin: now.begin.expect("it was committed"),
+        filter: now.filter.expect("it was committed"),
+        done: Vec::new(),
+        parts: Vec::new(),
+        gaps: Vec::new(),
+        subscription_start: now.subscription_start,
+        forget_before: now.begin.expect("it was committed"),
+    };
+    let output = Output::new(host.appended(), "output").unwrap();
+    let mut sink = Delivery::new(output, DeadLetters::new(&host.own(), DEAD_LETTER_LIMIT));
+    let receipt = sink.write(Batch { claim, lines: Vec::new(), line_count: 0, dead: Vec::new() }).unwrap();
+    store.commit(receipt).unwrap();
+    store.close().unwrap();
 }
 
 /// Commits large values until sled's file is long, and then small ones in their place: it does not get shorter by that.
@@ -134,8 +226,8 @@ fn check_the_audit(scene: &Scene, findings: &mut Findings) {
     };
     let claims = |output: &[u8]| {
         let mut found = Findings::default();
-        let restored = audit::restored(&scene.after.twin().state(), &scene.tenant, scene.trust).expect("a good state opens");
-        let dead = audit::dead_letters(&scene.after.state(), &scene.tenant);
+        let restored = audit::restored(&scene.after.twin().own_state(), &scene.tenant, scene.trust).expect("a good state opens");
+        let dead = audit::dead_letters(&scene.after.own(), &scene.tenant);
         audit::check_claims(&restored, &scene.tenant.blobs, output, &dead, &mut found);
         found
     };
@@ -155,10 +247,26 @@ fn check_the_audit(scene: &Scene, findings: &mut Findings) {
 }
 
 impl Scene {
+    /// The calls of the usual run that are to be hit.
+    pub(crate) fn to_hit(&self) -> impl Iterator<Item = &Call> {
+        self.run.calls.iter().filter(|call| !self.spared.iter().any(|spared| spared.contains(&call.number)))
+    }
+
+    /// The number of the first such call of the usual run.
+    fn number_of(&self, is_it: impl Fn(&Call) -> bool) -> usize {
+        let call = self.run.calls.iter().find(|call| is_it(call));
+        call.unwrap_or_else(|| panic!("the run {} lacks a call that it is made for", self.name)).number
+    }
+
+    /// A machine as it is before the run.
+    pub(crate) fn host(&self, bench: &Arc<Bench>) -> Host {
+        self.base.host(bench)
+    }
+
     /// Does a canonical run without a fault, several times, and takes down the calls of the usual one.
     fn rehearse(
         name: &'static str,
-        base: Option<Host>,
+        base: Base,
         bench: &Arc<Bench>,
         tenant: &Arc<Tenant>,
         (watch, trust): (Watch, Trust),
@@ -166,8 +274,8 @@ impl Scene {
     ) -> Scene {
         let watches: Vec<Watch> = (0..=REHEARSALS).map(|n| Watch { strace: n == 0, ..watch }).collect();
         let mut runs = abreast::each(&watches, watches.len(), |watch| {
-            let mut host = base.as_ref().map_or_else(|| bench.host(), Host::twin);
-            let run = host.poll_once(tenant, *watch);
+            let mut host = base.host(bench);
+            let run = host.run(tenant, *watch);
             let mut findings = Findings::default();
             let allowed = Allowed { trust, repeated: trust.repeats(0), ..Allowed::default() };
             audit::after_restart(&host, tenant, &run, allowed, &mut findings);
@@ -185,10 +293,11 @@ impl Scene {
         runs.sort_by_key(|(_, run, ..)| run.calls.len());
         let (_, run, after, _) = runs.swap_remove(REHEARSALS / 2);
         let made = run.calls.iter().filter(|call| !call.is_read()).count();
-        if made > CALLS_MAX && trust == Trust::Whole && name != "compact" {
+        // Some remove or copy a whole store besides.
+        if made > CALLS_MAX && trust == Trust::Whole && !matches!(name, "compact" | "anew") {
             findings.add(Wrong::Missed, format!("the run {name} makes {made} calls, more than {CALLS_MAX}"));
         }
-        Scene { name, base, tenant: Arc::clone(tenant), trust, run, after }
+        Scene { name, base, tenant: Arc::clone(tenant), trust, run, after, spared: Vec::new() }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The canonical tenant: a handful of blobs, one of each kind that the way to the disk depends on.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use defender_feed::domain::{BlobKey, ContentId, Time};
 use defender_feed::simulator::SimClock;
@@ -20,6 +21,13 @@ const LARGE_RECORDS: usize = 36;
 /// So many bytes each of them has, about.
 const LARGE_RECORD: usize = 64 << 10;
 
+/// Of many blobs, one in so many has a dead letter …
+const DEAD_EVERY: u64 = 40;
+/// … and one in so many is listed late, …
+const LATE_EVERY: u64 = 13;
+/// … by then at the latest.
+const LISTED_WITHIN_MS: u64 = 6_000;
+
 /// What stands in one blob, and what must become of it.
 #[derive(Debug, Clone)]
 pub(crate) struct Blob {
@@ -30,8 +38,10 @@ pub(crate) struct Blob {
     pub(crate) elements: Vec<Element>,
     /// Listed, but expired before it is asked for: it becomes a gap.
     pub(crate) expired: bool,
-    /// It appears only after the first start.
+    /// It is listed only after the first start.
     pub(crate) late: bool,
+    /// When that is, if the same service is asked before and after.
+    pub(crate) listed: Option<Time>,
 }
 
 /// An element of a blob.
@@ -57,7 +67,12 @@ impl Blob {
     fn new(name: &str, created: Time, elements: Vec<Element>) -> Self {
         assert!(elements.iter().all(|element| !element.text().contains('\n')), "a line is what an element is");
         let id = ContentId(format!("{}$audit_general$Audit_General${name}", created.utc().format("%Y%m%d%H%M%S")));
-        Self { key: BlobKey::new(&id, created), id, elements, expired: false, late: false }
+        Self { key: BlobKey::new(&id, created), id, elements, expired: false, late: false, listed: None }
+    }
+
+    /// Its name at the service.
+    pub(crate) fn id(&self) -> &str {
+        &self.id.0
     }
 
     /// The lines that it must become, by the number of the element.
@@ -99,7 +114,11 @@ impl Tenant {
         let mut story = story.with(|config| config.quota = None);
         for blob in &blobs {
             let body = records(blob.elements.iter().map(Element::text));
-            story = story.put(NewBlob::new(blob.key.created, body).id(&blob.id.0));
+            let new = NewBlob::new(blob.key.created, body).id(&blob.id.0);
+            story = story.put(match blob.listed {
+                Some(listed) => new.listed_at(listed),
+                None => new,
+            });
             if blob.expired {
                 story = story.fault(Target::OneBlob(blob.id.clone()), Fault::Expired, When::Always);
             }
@@ -127,8 +146,7 @@ impl Tenant {
 /// one of today; and those that appear between the first start and the second.
 pub(crate) fn canonical() -> (Vec<Blob>, Vec<Blob>) {
     let now = SimClock::real().now().floor_second();
-    let ago = |minutes: u64| now - std::time::Duration::from_secs(minutes * 60);
-    let large = (0..LARGE_RECORDS).map(|n| Element::Wanted(large_record(n))).collect();
+    let ago = |minutes: u64| now - Duration::from_secs(minutes * 60);
     let mut expired = Blob::new("expired", ago(15 * 60), vec![Element::Wanted(mail("expired-0"))]);
     expired.expired = true;
     let first = vec![
@@ -143,7 +161,7 @@ pub(crate) fn canonical() -> (Vec<Blob>, Vec<Blob>) {
             vec![Element::Wanted(air("dead-0")), Element::Dead("\"no record\"".to_owned()), Element::Wanted(mail("dead-2"))],
         ),
         expired,
-        Blob::new("large", ago(10 * 60), large),
+        large(ago(10 * 60)),
         Blob::new("today", ago(60), vec![Element::Wanted(mail("today-0"))]),
     ];
     // One blob makes one batch, whatever the schedule: so the calls are the same each time.
@@ -153,16 +171,35 @@ pub(crate) fn canonical() -> (Vec<Blob>, Vec<Blob>) {
     (first, vec![more])
 }
 
-/// Many small blobs over the last six days: more than a batch takes, so that a batch is less than all.
+/// The blobs of the canonical backfill, oldest first: each in a batch of its own, and of the large one a part before its end.
+pub(crate) fn of_a_backfill() -> Vec<Blob> {
+    let (first, _) = canonical();
+    first.into_iter().filter(|blob| !blob.expired).collect()
+}
+
+/// Many small blobs over the last six days: more than a batch takes, so that a batch is less than all. Some hold an element that
+/// becomes a dead letter, some are listed late, in the seconds of a life, and one is large.
 pub(crate) fn many(count: u64) -> Vec<Blob> {
     let now = SimClock::real().now().floor_second();
+    let ago = |seconds: u64| now - Duration::from_secs(seconds);
     let blob = |n: u64| {
-        let created = now - std::time::Duration::from_secs((n + 1) * 6 * 86_400 / (count + 1));
         let mut elements = vec![Element::Wanted(mail(&format!("many-{n}-0")))];
         elements.extend((0..n % 3).map(|m| Element::Wanted(short_record(n, m))));
-        Blob::new(&format!("many-{n}"), created, elements)
+        if n % DEAD_EVERY == DEAD_EVERY - 1 {
+            elements.insert(1, Element::Dead(format!("\"no record {n}\"")));
+        }
+        let late = n % LATE_EVERY == LATE_EVERY - 1;
+        // What is late by less than an hour is found by the next listing, the rest by the sweep of a run that ends.
+        let soon = late && (n / LATE_EVERY).is_multiple_of(2);
+        let created = if soon { ago(300 + n) } else { ago((n + 1) * 6 * 86_400 / (count + 1)) };
+        let listed = late.then(|| now + Duration::from_millis(LISTED_WITHIN_MS * (n + 1) / count));
+        Blob { late, listed, ..Blob::new(&format!("many-{n}"), created, elements) }
     };
-    (0..count).map(blob).collect()
+    (0..count).map(blob).chain([large(ago(1_800))]).collect()
+}
+
+fn large(created: Time) -> Blob {
+    Blob::new("large", created, (0..LARGE_RECORDS).map(|n| Element::Wanted(large_record(n))).collect())
 }
 
 fn short_record(n: u64, m: u64) -> String {

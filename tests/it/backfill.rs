@@ -40,7 +40,7 @@ fn brings_all_that_the_service_keeps() {
 fn what_is_listed_while_it_runs_is_found_by_its_last_look() {
     let tenant = service()
         .blob(minutes_ago(20), records([mail("early")]))
-        .late_blob(minutes_ago(30), ahead(millis(1000)), records([mail("late")]))
+        .late_blob(minutes_ago(30), ahead(millis(600)), records([mail("late")]))
         .serve();
     let run = Host::new().backfill_since(&tenant, "24h").run().expect(0);
     assert_same_ids(&run.lines(), &["early", "late"]);

@@ -110,6 +110,19 @@ fn dead_letters_are_known_by_their_members() {
 }
 
 #[test]
+fn the_text_of_a_member_is_that_of_the_first_one_at_the_top() {
+    for (raw, text) in [
+        (r#"{"a":"x"}"#, Some("x")),
+        (r#"{ "b" : {"a":"no"} , "\u0061" : "y\n" , "a" : "z" }"#, Some("y\n")),
+        (r#"{"a":5,"a":"x"}"#, None),
+        (r#"{"b":["a","x"]}"#, None),
+        ("{}", None),
+    ] {
+        assert_eq!(crate::decode::text_of(raw.as_bytes(), "a").as_deref(), text, "{raw}");
+    }
+}
+
+#[test]
 fn reasons_have_names() {
     let all = [InvalidSyntax, InvalidUtf8, TooDeep, TooLarge, NotAnObject, FramingLost];
     let names = all.map(|reason| reason.to_string());

@@ -135,6 +135,26 @@ fn a_page_that_fails_in_passing_is_asked_for_again_and_a_stale_one_is_listed_ane
     assert_eq!(asked(vec![PASSING; 5]), (clean.0 + 1, clean.1 + 5), "it is not tried for ever");
 }
 
+/// A blob that is not there answered all the while, so that the run did not end.
+#[test]
+fn a_run_whose_listings_are_throttled_for_an_hour_ends_though_something_else_works() {
+    let mut run = Run::new(Plan::Once, memory(BASE - secs(5 * HOUR)), |action, now| match action {
+        Action::List { id, .. } => vec![broken(*id, Fault::Throttled { retry_after: None }, now)],
+        _ => usual(&[], action, now),
+    });
+    for minute in 1..120 {
+        run.until(secs(60 * minute));
+        let date = date(run.clocks());
+        run.handle(Input::Subscription { standing: crate::feed::Standing::Enabled, date });
+        if let Some(finish) = run.finish() {
+            assert!(matches!(finish, Finish::Unreachable { .. }), "{finish:?}");
+            assert!((60..70).contains(&minute), "{minute}");
+            return;
+        }
+    }
+    panic!("it never ends");
+}
+
 #[test]
 fn a_listing_that_fails_takes_no_other_listings_page_with_it() {
     let mut run = Run::new(follow(), memory(BASE - secs(5 * HOUR)), |action, now| match action {
@@ -247,4 +267,28 @@ fn clocks_that_differ_write_nothing_off() {
     run.until(secs(700));
     let Some(Finish::Unreachable { detail }) = run.finish() else { panic!("{:?}", run.finish()) };
     assert!(detail.contains("differ by 7199 s"), "{detail}");
+}
+
+/// Found by the simulation: an address that was wrong in two listings was tried at each turn, and not listed again for a day.
+#[test]
+fn a_poller_looks_for_a_better_address_at_each_turn() {
+    let blob = BlobEntry { created: server(1) - secs(40 * 3600), ..entry(0) };
+    let wrong = BlobEntry { uri: "https://elsewhere.example/0".into(), ..blob.clone() };
+    let listed = wrong.clone();
+    let mut run = Run::new(follow(), memory(server(1) - secs(50 * 3600)), move |action, now| match action {
+        Action::Fetch(order) if order.entry.uri == wrong.uri => {
+            let (key, fault) = (order.entry.key(), Fault::ForeignOrigin);
+            vec![Input::BlobFailed { key, fault, detail: "made up".into(), print: None, date: None }]
+        }
+        _ if now.mono < secs(7200) => usual(std::slice::from_ref(&listed), action, now),
+        _ => usual(std::slice::from_ref(&blob), action, now),
+    });
+    run.until(secs(7200));
+    let mut quiet = Run::new(follow(), memory(server(1) - secs(50 * 3600)), |action, now| usual(&[], action, now));
+    quiet.until(secs(7200));
+    let looks = run.times(is_list).len() - quiet.times(is_list).len();
+    assert!((10..40).contains(&looks), "{looks} further listings for one blob in two hours");
+    assert!(run.claims().iter().all(|claim| claim.done.is_empty()));
+    run.until(secs(7200 + 25 * 60));
+    assert!(run.claims().iter().any(|claim| !claim.done.is_empty()), "within half an hour in which the service is right");
 }

@@ -67,7 +67,7 @@ fn a_young_blob_is_live_whatever_listed_it() {
             let old = old.clone();
             move |action, now| match action {
                 Action::Fetch(_) => Vec::new(),
-                Action::List { id, window } if window.to() < server(0) => {
+                Action::List { id, window, .. } if window.to() < server(0) => {
                     vec![Input::Entries { id: *id, entries: vec![old.clone(), answer_young.clone()] }]
                 }
                 _ => usual(&[], action, now),

@@ -19,7 +19,7 @@ pub(super) fn usual(blobs: &[BlobEntry], action: &Action, now: Now) -> Vec<Input
     match action {
         Action::CheckSubscription => vec![Input::Subscription { standing: Standing::Enabled, date: date(now) }],
         Action::StartSubscription => vec![Input::Started { date: date(now) }],
-        Action::List { id, window } | Action::NextPage { id, window, .. } => {
+        Action::List { id, window, .. } | Action::NextPage { id, window, .. } => {
             let inside = |blob: &&BlobEntry| window.from() <= blob.created && blob.created < window.to();
             let entries = blobs.iter().filter(inside).cloned().collect();
             vec![Input::Entries { id: *id, entries }, Input::PageEnd { id: *id, next: None, date: date(now) }]

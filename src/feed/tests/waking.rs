@@ -54,7 +54,7 @@ fn a_batch_wakes_when_it_is_old_enough() {
 #[test]
 fn a_one_shot_run_wakes_when_it_has_settled_and_a_poller_need_not() {
     let mut run = silent(range(), Memory::default());
-    for (now, expected) in [(ms(1_500), secs(3)), (ms(2_999), ms(3_001)), (secs(3), secs(3_601)), (secs(4), secs(3_601))] {
+    for (now, expected) in [(ms(1_250), ms(1_700)), (ms(1_699), ms(1_701)), (ms(1_700), secs(3_601)), (secs(4), secs(3_601))] {
         run.now = now;
         assert_eq!(wake(&run), expected, "{now:?}");
     }

@@ -64,6 +64,11 @@ impl Service {
         self.catalogue.find(id).is_some_and(|blob| !self.subscriptions.shows(blob.content_type, blob.created, now))
     }
 
+    /// The stretches in which the subscription was off: their beginnings, and their ends if they have ended.
+    pub fn dark_stretches(&self, content_type: ContentType) -> Vec<(Time, Option<Time>)> {
+        self.subscriptions.dark(content_type)
+    }
+
     /// Takes back every token that was given out.
     pub fn revoke_tokens(&mut self) {
         self.tokens.revoke_all();

@@ -1,0 +1,64 @@
+//! A poller that has nothing to do.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::collector::{collector, lines_of};
+use crate::corpus::Corpus;
+use crate::effort::Effort;
+use crate::process::{Running, Server, threads_of};
+use crate::report::{Goal, Report};
+use crate::tenant::Manner;
+
+const BLOBS: u64 = 200;
+/// What the poller is given, once all is delivered, for the sweeps of its start.
+const SETTLES: Duration = Duration::from_secs(10);
+/// The longest wait for the delivery of everything.
+const PATIENCE: Duration = Duration::from_secs(120);
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The rows of a quiet minute.
+pub(crate) fn run(report: &mut Report, effort: Effort) {
+    let span = Duration::from_secs(effort.of(60, 20));
+    let (_, wanted) = Corpus::new().totals(BLOBS);
+    let tenant = Server::start(&Manner::Plain { blobs: BLOBS }.words());
+    let directory = tempfile::tempdir().expect("there is a directory for temporary files");
+    let (output, state) = (directory.path().join("events"), directory.path().join("state"));
+    let mut command = collector(&["poll"], &tenant.address, &state);
+    let poller = Running::start(command.stdout(File::create(&output).expect("the directory can be written to")));
+    let began = Instant::now();
+    while lines_of(&output) < wanted {
+        assert!(began.elapsed() < PATIENCE, "the poller does not catch up");
+        std::thread::sleep(LOOK);
+    }
+    std::thread::sleep(SETTLES);
+    let (cpu, commits) = watch(poller.pid(), &state, span);
+    assert_eq!(lines_of(&output), wanted, "nothing new came");
+    let seconds = span.as_secs();
+    let share = cpu / span.as_secs_f64() * 100.0;
+    report.hold(&format!("{seconds} s with nothing new, share of a core"), share, "%", Goal::at_most(0.1));
+    report.hold(&format!("{seconds} s with nothing new, writes to the state"), commits, "", Goal::at_most(1.0));
+}
+
+/// Processor seconds of a process, and how often its state was written, during this time.
+fn watch(pid: u32, state: &Path, span: Duration) -> (f64, f64) {
+    let file = state.join("sled.v1").join("db");
+    let written = || std::fs::metadata(&file).and_then(|metadata| Ok((metadata.modified()?, metadata.len()))).ok();
+    let first = threads_of(pid);
+    // Threads that end take their times with them: each is remembered as it was last seen.
+    let mut last: BTreeMap<String, f64> = first.clone();
+    let (mut commits, mut before) = (0.0, written());
+    let began = Instant::now();
+    while began.elapsed() < span {
+        std::thread::sleep(LOOK);
+        last.extend(threads_of(pid));
+        let after = written();
+        if std::mem::replace(&mut before, after) != after {
+            commits += 1.0;
+        }
+    }
+    let cpu = last.iter().map(|(thread, seconds)| seconds - first.get(thread).unwrap_or(&0.0)).sum();
+    (cpu, commits)
+}
