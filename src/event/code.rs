@@ -149,6 +149,10 @@ impl<E: Coded> Model for Code<E> {
         name.filter(|name| !name.is_empty())
     }
 
+    fn is_said_by_companion(&self) -> bool {
+        E::NUMBERED && self.number().is_some() && self.written_as_name() && self.companion().is_some()
+    }
+
     fn accept_companion(&mut self, name: &str) -> bool {
         if self.companion() == Some(name) {
             self.name = Some(name.into());

@@ -36,6 +36,12 @@ pub trait Model: Sized {
         None
     }
 
+    /// True if the clean form says what the record says in the companion alone: the record has the name where the clean
+    /// form has its number.
+    fn is_said_by_companion(&self) -> bool {
+        false
+    }
+
     /// Takes `name`, which the record gives beside the number, if it is a name of this number.
     fn accept_companion(&mut self, _name: &str) -> bool {
         false
@@ -143,6 +149,8 @@ pub trait Slot {
     fn write(&self, form: Form, out: &mut Vec<u8>);
     /// [`Model::companion`] of the value.
     fn companion(&self) -> Option<&str>;
+    /// [`Model::is_said_by_companion`] of the value.
+    fn is_said_by_companion(&self) -> bool;
     /// [`Model::accept_companion`] of the value.
     fn accept_companion(&mut self, name: &str) -> bool;
 }
@@ -183,6 +191,10 @@ impl<T: Model> Slot for Field<T> {
 
     fn companion(&self) -> Option<&str> {
         self.get().and_then(Model::companion)
+    }
+
+    fn is_said_by_companion(&self) -> bool {
+        self.get().is_some_and(Model::is_said_by_companion)
     }
 
     fn accept_companion(&mut self, name: &str) -> bool {

@@ -259,7 +259,8 @@ impl<F: Fields> Object<F> {
 struct Keys<'a> {
     /// Keys of the members that are no fields, as JSON text.
     others: HashSet<&'a str>,
-    /// Fields beside whose number the record has the right name: it keeps its key, whatever else has the same one.
+    /// Fields whose number has its name from the record, beside the number or instead of it: the name keeps its key,
+    /// whatever else has the same one.
     named: HashSet<u8>,
     /// Keys that are written or will be.
     taken: HashSet<String>,
@@ -281,7 +282,10 @@ impl<'a> Keys<'a> {
         if !others.is_empty() {
             named.extend(object.layout.iter().filter_map(|placed| match placed {
                 Placed::Companion { at } => Some(*at),
-                Placed::Field { .. } | Placed::Other(_) => None,
+                Placed::Field { at, .. } => {
+                    object.fields.slot((*at).into()).is_some_and(Slot::is_said_by_companion).then_some(*at)
+                }
+                Placed::Other(_) => None,
             }));
             let names = named.iter().filter_map(|at| F::key((*at).into()));
             taken.extend(names.map(|key| json::quote(&[key.name, COMPANION].concat())));
@@ -391,6 +395,18 @@ mod tests {
     }
 
     /// Found by the fuzz target `encoders`: the right name was left out.
+    #[test]
+    fn a_name_instead_of_a_number_is_not_pushed_aside_by_what_else_has_its_key() {
+        for (record, expected) in [
+            (r#"{"Policy":"Phish","PolicyName":null}"#, r#"{"Policy":4,"PolicyName":"Phish","PolicyName_2":null}"#),
+            (r#"{"PolicyName":"Spoof","Policy":"Phish"}"#, r#"{"PolicyName_2":"Spoof","Policy":4,"PolicyName":"Phish"}"#),
+        ] {
+            let (wire, clean, _) = both(record);
+            assert_eq!((wire.as_str(), clean.as_str()), (record, expected));
+            assert_eq!(both(&clean).1, clean);
+        }
+    }
+
     #[test]
     fn the_right_name_stays_beside_its_number_whatever_else_has_its_key() {
         for record in [
