@@ -114,6 +114,8 @@ pub struct Feed {
     unreadable_entries: BTreeSet<GapId>,
     draining: bool,
     off_since: Option<(GapReason, Time)>,
+    /// The newest `contentCreated` listed.
+    newest: Option<Time>,
     passes: u32,
     pass_began: Duration,
     listed_before_pass: u64,
@@ -170,6 +172,7 @@ impl Feed {
             unreadable_entries,
             draining: false,
             off_since: None,
+            newest: None,
             passes: 0,
             pass_began: now.mono,
             listed_before_pass: 0,

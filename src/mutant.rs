@@ -65,6 +65,8 @@ mutants! {
     P10: Simulation;
     /// What was listed once is never listed again: no window overlaps another, nothing is swept (o365beat, Elastic).
     P10b: Simulation;
+    /// The same after the first look back: what is listed late is looked for once.
+    P10c: Simulation;
     /// The place moves when a batch is handed over, whatever becomes of it (o365beat).
     P11: Simulation;
     /// An element that is no record is passed over without a word (o365beat).
@@ -75,6 +77,8 @@ mutants! {
     P13: Simulation;
     /// What became available while there was no subscription is passed over without a word (Elastic).
     P13b: Simulation;
+    /// What one clock alone calls too old is written off, though the other contradicts it (the same, and SEKOIA's clock).
+    P13c: Simulation;
     /// A blob that is not found is dropped without a word (Beats).
     P14: Simulation;
     /// Only the first record of a blob is read (Data Prepper).

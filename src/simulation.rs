@@ -57,6 +57,10 @@ struct Figures {
     days: f64,
     faults: Table,
     crashes: u64,
+    /// Days that processes lived, the longest life, and seeds in which nothing is to end it.
+    lived: f64,
+    longest_life: f64,
+    steady: u64,
     commits: u64,
     lines: u64,
     repeated: u64,
@@ -80,6 +84,9 @@ impl Figures {
             days: world.elapsed().as_secs_f64() / DAY.as_secs_f64(),
             faults: world.table.clone(),
             crashes: world.crashes,
+            lived: world.lived.as_secs_f64() / DAY.as_secs_f64(),
+            longest_life: world.longest_life.as_secs_f64() / DAY.as_secs_f64(),
+            steady: u64::from(world.fate.steady),
             commits: world.commits,
             lines: world.oracle.lines,
             repeated: world.oracle.repeated,
@@ -110,6 +117,9 @@ impl Figures {
         self.days += other.days;
         self.faults.add(&other.faults);
         self.crashes += other.crashes;
+        self.lived += other.lived;
+        self.longest_life = self.longest_life.max(other.longest_life);
+        self.steady += other.steady;
         self.commits += other.commits;
         self.lines += other.lines;
         self.repeated += other.repeated;
@@ -171,7 +181,8 @@ async fn story(outside: &Outside, beside: &mut Option<Beside>) -> Result<(), Str
         }
         through(outside, &mut life, slot.until).await?;
         let world = outside.look();
-        if slot.weather == Weather::Fine && world.is_judged(began) {
+        let fine = world.now().since(began);
+        if slot.weather == Weather::Fine && world.fate.is_long_enough(fine) && world.is_judged(began) {
             let owed = world.owed(began, false);
             if !owed.is_empty() {
                 return Err(format!("R25: not out after a fine half hour that began at {began}: {}", owed.join("; ")));

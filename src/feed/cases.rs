@@ -148,8 +148,12 @@ fn a_batch_is_sealed_before_anything_else_is_done() {
 fn a_local_clock_alone_never_makes_a_gap() {
     let mut feed = Feed::new(settings(follow()), memory(BASE - 9 * DAY), at(0));
     actions(&mut feed, at(0));
-    feed.handle(at(1), Input::Subscription { standing: Standing::Enabled, date: None });
-    let done = actions(&mut feed, at(1));
+    for second in 1..10 {
+        feed.handle(at(second), Input::Subscription { standing: Standing::Enabled, date: None });
+        assert_eq!(actions(&mut feed, at(second + 1)), [Action::CheckSubscription], "the time may still be told");
+    }
+    feed.handle(at(11), Input::Subscription { standing: Standing::Enabled, date: None });
+    let done = actions(&mut feed, at(11));
     assert!(done.iter().any(|a| matches!(a, Action::Notice(Notice::ClockDisagrees { ms: None, .. }))), "{done:?}");
     assert!(!done.iter().any(|a| matches!(a, Action::Notice(Notice::Gap(_)))), "{done:?}");
     assert!(listing(&done).is_some(), "what can be listed is listed");

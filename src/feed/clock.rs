@@ -20,6 +20,10 @@ pub const AGREEMENT: Duration = Duration::from_secs(10 * 60);
 /// service's many can be wrong, and a listing that was taken to reach into the future would leave the present out.
 const CONFIRMED_BY: u32 = 3;
 
+/// The local clock stands in for a service that has never told its time only after so many replies: one whose `Date` a device on
+/// the way took out must not settle, by a clock that may be wrong, from where on anything is collected.
+const UNDATED: u32 = 10;
+
 /// The service's clock, carried forward between replies by the monotonic clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ServerClock {
@@ -30,6 +34,8 @@ pub struct ServerClock {
     dated: bool,
     /// How many replies in a row have told about the same time.
     agreeing: u32,
+    /// Replies without a time, before the first that tells one.
+    undated: u32,
 }
 
 impl ServerClock {
@@ -46,6 +52,11 @@ impl ServerClock {
             self.agreeing += 1;
             return;
         }
+        // The local clock is a witness: after a sleep of the machine both have moved on together.
+        if are_close(now.wall, date) {
+            (self.sample, self.doubtful, self.agreeing) = (Some((date, now.mono)), None, 1);
+            return;
+        }
         self.agreeing = 0;
         let told_before = match self.doubtful {
             Some((at, told, times)) if are_close(carried((at, told)), date) => times,
@@ -59,9 +70,25 @@ impl ServerClock {
         }
     }
 
-    /// A service that answers without ever telling its time: the local clock has to do.
+    /// A reply has come, dated or not. Where a service answers again and again without telling its time, the local clock has to
+    /// do.
     pub fn assume(&mut self, now: Now) {
-        self.sample.get_or_insert((now.wall, now.mono));
+        if self.sample.is_none() {
+            self.undated += 1;
+            if self.undated >= UNDATED {
+                self.sample = Some((now.wall, now.mono));
+            }
+        }
+    }
+
+    /// True if the service has told its time at least once.
+    pub fn is_dated(&self) -> bool {
+        self.dated
+    }
+
+    /// True if the last reply told a time that is far from what is believed so far.
+    pub fn is_in_doubt(&self) -> bool {
+        self.doubtful.is_some()
     }
 
     /// True if the beginning of a feed may be settled by it: the local clock says the same, or several replies do. One
@@ -70,9 +97,9 @@ impl ServerClock {
         self.sample.is_some() && (!self.dated || self.agrees(now) || self.agreeing >= CONFIRMED_BY)
     }
 
-    /// True if a reply has told the time, but more have to confirm it.
+    /// True if replies have come, but more have to tell the time, or confirm it, before anything may be settled by it.
     pub fn wants_witnesses(&self, now: Now) -> bool {
-        self.sample.is_some() && !self.is_trusted(now)
+        (self.sample.is_some() || self.undated > 0) && !self.is_trusted(now)
     }
 
     /// The service's time, once a reply has told it.
@@ -161,6 +188,18 @@ mod tests {
         assert!(clock.is_trusted(at(0)) && !clock.wants_witnesses(at(0)), "the local clock is a witness");
     }
 
+    /// Found by the simulation: after a sleep of the machine three replies were asked for, one poll after the other.
+    #[test]
+    fn a_far_off_date_is_believed_at_once_where_the_local_clock_says_the_same() {
+        let mut clock = ServerClock::default();
+        clock.observe(right(0), at(0));
+        let woken = Now { wall: wrong(1), ..at(1) };
+        clock.observe(wrong(1), woken);
+        assert_eq!((clock.now(woken), clock.is_in_doubt()), (Some(wrong(1)), false));
+        clock.observe(wrong(100_000), woken);
+        assert_eq!((clock.now(woken), clock.is_in_doubt()), (Some(wrong(1)), true));
+    }
+
     #[test]
     fn replies_that_contradict_each_other_too_are_not_believed() {
         let mut clock = ServerClock::default();
@@ -184,6 +223,10 @@ mod tests {
     fn without_a_date_the_local_clock_stands_in_and_is_no_witness() {
         let mut clock = ServerClock::default();
         assert_eq!((clock.now(at(0)), clock.skew_ms(at(0))), (None, None));
+        for _ in 1..UNDATED {
+            clock.assume(Now { wall: wrong(0), ..at(0) });
+            assert_eq!((clock.now(at(0)), clock.is_trusted(at(0)), clock.wants_witnesses(at(0))), (None, false, true));
+        }
         clock.assume(at(0));
         clock.assume(Now { wall: wrong(0), ..at(1) });
         assert_eq!((clock.now(at(9)), clock.skew_ms(at(9))), (Some(right(9)), None));

@@ -6,7 +6,7 @@ use super::batch::BatchId;
 use super::listing::{self, Lister, SAFE_EDGE};
 use super::protocol::{Action, Finish, Moment, Notice, Plan};
 use super::subscription::Step;
-use super::{Feed, Now, PASSES_MAX, QUIET_COMMIT, REMEMBER, SETTLE, Sealed};
+use super::{AGREEMENT, Feed, Now, PASSES_MAX, QUIET_COMMIT, REMEMBER, SETTLE, Sealed};
 use crate::domain::{Claim, Counts, GapReason, Time};
 use crate::mutant::{self, Mutant};
 
@@ -42,8 +42,10 @@ impl Feed {
         let open = std::mem::take(&mut self.open);
         let id = BatchId(self.next_batch);
         self.next_batch += 1;
-        // The earlier of the two clocks: neither, jumping ahead, may make us forget a blob (law L9).
-        let forget_before = server.min(now.wall) - REMEMBER;
+        // The earlier of the two clocks: neither, jumping ahead, may make us forget a blob (law L9). Where the service tells no
+        // time both are the local one, and only what was listed shows how late it is at least.
+        let latest = if self.clock.is_dated() { Time::MAX } else { self.newest.unwrap_or(Time::MIN) };
+        let forget_before = server.min(now.wall).min(latest) - REMEMBER;
         self.blobs.forget_before(forget_before);
         let saves_start = self.save_start.is_some();
         let claim = Claim {
@@ -157,6 +159,12 @@ impl Feed {
     pub(super) fn settle(&mut self, server: Time) {
         self.settled = true;
         let retention = (server - SAFE_EDGE).ceil_second();
+        if let Some(ahead) = self.memory_floor.filter(|floor| *floor > server + AGREEMENT && self.clock.is_dated()) {
+            // Nothing would be collected until then, and what was left out meanwhile would never be: the blobs that are done
+            // stay known, so all of retention is listed again for what is missing.
+            self.notice(Notice::PlaceAhead { floor: ahead, server });
+            (self.memory_floor, self.floor) = (None, Time::MIN);
+        }
         match self.settings.plan {
             Plan::Range { from, to } => {
                 let resolve = |moment| match moment {
@@ -205,7 +213,7 @@ impl Feed {
             lister.give_up(from, to);
             return;
         }
-        if !self.clock.agrees(now) {
+        if !self.clock.agrees(now) && !mutant::on(Mutant::P13c) {
             let ms = self.clock.skew_ms(now);
             if self.settings.plan.is_one_shot() {
                 let why = ms.map_or_else(

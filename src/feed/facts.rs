@@ -91,9 +91,13 @@ impl Feed {
         if !self.subscription.is_enabled() {
             return;
         }
-        if let Some((reason, from)) = self.off_since.take() {
-            let to = self.server(now);
-            self.stretch_gap(now, reason, from, to);
+        let Some((reason, from)) = self.off_since.take() else { return };
+        let to = self.server(now);
+        self.stretch_gap(now, reason, from, to);
+        // While a reply tells another time, as after a sleep of the machine, it may have lasted longer: what follows until the
+        // times agree is a gap too, each piece of its own.
+        if self.clock.is_in_doubt() {
+            self.off_since = Some((reason, to.max(from)));
         }
     }
 
@@ -127,6 +131,7 @@ impl Feed {
         let Some(lister) = &mut self.lister else { return };
         let Some(purpose) = lister.purpose(id) else { return };
         let young = server - listing::LIVE_SPAN;
+        self.newest = entries.iter().map(|entry| entry.created).max().max(self.newest);
         for entry in entries {
             if entry.created < self.begin || entry.created >= self.end {
                 continue;

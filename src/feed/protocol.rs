@@ -305,6 +305,13 @@ pub enum Notice {
         /// A one-shot run's end.
         end: Time,
     },
+    /// The place of an earlier run lies in the service's future: it is given up, and all that the service keeps is listed.
+    PlaceAhead {
+        /// The floor.
+        floor: Time,
+        /// The service's time.
+        server: Time,
+    },
     /// The wanted record types changed: blobs before this were read with the old ones.
     FilterChanged {
         /// The old ones.

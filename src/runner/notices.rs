@@ -225,6 +225,11 @@ impl Herald {
                 "filter_changed",
                 "the wanted record types changed (they were {before}): blobs before {since} were read with the old ones: run `defender-feed backfill` for records of the new types in them. What came after that is read anew, and some of it comes again"
             ),
+            Notice::PlaceAhead { floor, server } => say!(
+                error,
+                "place_ahead",
+                "the place of an earlier run ({floor}) lies in the future of the service, where it is {server}: a wrong clock set it. All that the service still keeps is listed, and what was not delivered is; check with `defender-feed state gaps`, and with the SIEM for what is older than seven days"
+            ),
             Notice::ClockSkew { ms } => say!(
                 warn,
                 "clock_skew",
@@ -325,6 +330,7 @@ fn kind(notice: &Notice) -> &'static str {
     match notice {
         Notice::FirstStart { .. } => "first_start",
         Notice::Listing { .. } => "listing",
+        Notice::PlaceAhead { .. } => "place_ahead",
         Notice::FilterChanged { .. } => "filter_changed",
         Notice::ClockSkew { .. } => "clock_skew",
         Notice::ClockDisagrees { .. } => "clock_disagrees",

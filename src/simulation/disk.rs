@@ -68,7 +68,7 @@ impl Letters for Drawer {
             return Ok(Kept::All);
         }
         let mut world = self.outside.look();
-        if matches!(world.weather(), Weather::Rough { .. }) && world.dice.chance(0.05) {
+        if world.breaks(0.05) {
             world.hit(Hit::Fails, Phase::Deliver);
             let (tenant, path) = (world.fate.tenant.clone(), "simulated".into());
             return Err(SinkError::DeadLetter { tenant, path, detail: "made up".to_owned() });
@@ -102,8 +102,7 @@ impl Store for Disk {
             return Err(failed());
         }
         let mut world = self.outside.look();
-        let rough = matches!(world.weather(), Weather::Rough { .. });
-        let fails = rough && world.dice.chance(0.02);
+        let fails = world.breaks(0.02);
         let takes_effect = !fails || world.dice.chance(0.5);
         if takes_effect {
             let claim = receipt.claim().clone();
@@ -144,7 +143,7 @@ impl World {
     /// Whether a write ends early: after how many bytes, and whether the process dies of it.
     fn blow_at_the_output(&mut self, length: usize) -> Option<(usize, bool)> {
         let Weather::Rough { crashes, .. } = self.weather() else { return None };
-        if self.blow == Some(Blow::Crash) || !self.dice.chance(crashes.max(0.01) * 3.0) {
+        if self.blow == Some(Blow::Crash) || !self.breaks(crashes.max(0.01) * 3.0) {
             return None;
         }
         let taken = usize::try_from(self.dice.below(length as u64 + 1)).unwrap_or(0);

@@ -18,6 +18,8 @@ pub(super) struct Met {
     pub(super) failure: bool,
     /// Its reader was slow.
     pub(super) slow_reader: bool,
+    /// A reply did not tell the time.
+    pub(super) undated: bool,
 }
 
 impl World {

@@ -38,6 +38,12 @@ const BUSY: f64 = 0.01;
 const BUSY_BLOBS: u64 = 60;
 /// Seeds in which the subscription vanishes when it hurts.
 const UNLUCKY: f64 = 0.1;
+/// Seeds in which nothing ends the process for days: most others tell of processes that live for minutes.
+const STEADY: f64 = 0.06;
+/// Polls are far apart then, or such a seed would be as long as twenty others.
+const STEADY_POLL: Duration = Duration::from_secs(3600);
+/// What hits a steady process all the same, at this rate per step: it is suspended, its clock is set.
+const JOLTS: f64 = 0.003;
 /// A flood's rate.
 const FLOOD_RATE: u32 = 60_000;
 
@@ -70,6 +76,20 @@ pub(super) struct Slot {
 }
 
 impl Slot {
+    /// The process lives on, in whatever weather there is instead.
+    fn live_through(&mut self, dice: &mut Dice) {
+        let rough = |faults| Weather::Rough { faults, crashes: JOLTS };
+        self.weather = match self.weather {
+            Weather::Down => match dice.below(10) {
+                0..=5 => Weather::Fine,
+                6..=8 => rough(0.1),
+                _ => Weather::Cut,
+            },
+            Weather::Rough { faults, .. } => rough(faults),
+            other => other,
+        }
+    }
+
     fn soften(&mut self) {
         if let Weather::Rough { faults, crashes } = &mut self.weather {
             (*faults, *crashes) = (0.02, 0.0);
@@ -144,6 +164,8 @@ pub(super) struct Fate {
     pub(super) endless: Option<Endless>,
     /// Its pages come fast.
     pub(super) flood: bool,
+    /// Nothing ends the process before the end, but for a disk that fails now and then.
+    pub(super) steady: bool,
     /// The subscription vanishes before a blob appears.
     pub(super) unlucky: bool,
     /// The longest stretch without the working half hour; above a day the promise does not hold for what expires.
@@ -163,15 +185,20 @@ impl Fate {
         let (once, endless, flood) = (odd.chance(ONCE), odd.chance(ENDLESS), odd.chance(FLOODS));
         let endless = (endless || flood).then(|| odd.pick(&[Endless::Empty, Endless::Circle]));
         let (busy, unlucky) = (odd.chance(BUSY), odd.chance(UNLUCKY));
+        let steady = odd.chance(STEADY) && !once && endless.is_none();
+        let poll_interval = if steady { STEADY_POLL } else { poll_interval };
         let page_size = dice.pick(&[1, 2, 3, 200, 200, 200]);
         // Enough quota is a term of the promise: in half an hour everything can be listed three times and fetched twice.
         let all = count + if busy { BUSY_BLOBS } else { 0 };
         let pages = all / page_size + 10;
         let enough = u32::try_from((pages * 3 + all * 2).div_ceil(30)).unwrap_or(u32::MAX).max(3);
         let per_minute = enough + dice.pick(&[0, 0, 1, 4]);
-        let long_absence = dice.chance(0.04);
-        let mut bustle = |slots: &[Slot]| if busy { bustle(&mut odd, slots) } else { Vec::new() };
+        let long_absence = dice.chance(0.04) && !steady;
         let mut slots = weather(&mut dice, poll_interval, calm, long_absence);
+        if steady {
+            slots.iter_mut().for_each(|slot| slot.live_through(&mut odd));
+        }
+        let mut bustle = |slots: &[Slot]| if busy { bustle(&mut odd, slots) } else { Vec::new() };
         if flood {
             // A process that is killed every hundred pages never sees the end.
             slots.iter_mut().for_each(Slot::soften);
@@ -205,6 +232,7 @@ impl Fate {
             once: once && neighbour.is_none(),
             endless,
             flood,
+            steady,
             unlucky,
             neighbour,
             longest_absence: if long_absence { DAY * 9 } else { DAY },
@@ -215,6 +243,11 @@ impl Fate {
     /// afterwards is listed late.
     pub(super) fn tells_the_time(&self) -> bool {
         self.date_skew_ms == 0 && !self.dates_lie
+    }
+
+    /// True if so much fine weather is what the promise asks for.
+    pub(super) fn is_long_enough(&self, fine: Duration) -> bool {
+        fine >= working(self.poll_interval)
     }
 
     /// True if the promise covers every blob that is listed in time.
@@ -235,9 +268,13 @@ pub(super) fn skew(dice: &mut Dice) -> i64 {
     if dice.chance(0.5) { size } else { -size }
 }
 
+/// The half hour, and with it two polls: an operator who polls less often needs longer.
+fn working(poll_interval: Duration) -> Duration {
+    WORKING.max(poll_interval * 2 + Duration::from_secs(300))
+}
+
 fn weather(dice: &mut Dice, poll_interval: Duration, calm: Duration, long_absence: bool) -> Vec<Slot> {
-    // The half hour, and with it two polls: an operator who polls less often needs longer.
-    let fine = WORKING.max(poll_interval * 2 + Duration::from_secs(300));
+    let fine = working(poll_interval);
     // At the same hour each day, so that every 24 hours hold one whole.
     let hour = span(dice, Duration::ZERO, DAY - fine - Duration::from_secs(1));
     let rough = Weather::Rough { faults: dice.pick(&[0.02, 0.1, 0.3, 0.6]), crashes: dice.pick(&[0.0, 0.002, 0.01, 0.05]) };

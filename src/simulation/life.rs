@@ -138,7 +138,7 @@ impl Life {
 
     /// Ends whatever is left of it, and lets nothing of that take effect.
     pub(super) async fn bury(self) {
-        self.outside.look().dead = true;
+        self.outside.look().end_life();
         self.work.abort();
         self.writer.abort();
         // Both are gone before the next process starts.

@@ -16,6 +16,8 @@ use crate::wire::{Body, Headers, Method, Reply, Request, Transport, WireError, W
 
 /// How long the real transport waits for a head, or for the next bytes of a body.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How many replies of rough weather tell no time.
+const NO_DATE: f64 = 0.02;
 /// A link longer than this was taken for the last one by another collector.
 const LONG_LINK: usize = 9_000;
 /// The service lies about one blob so often at most: a lie told each time is the truth for every client.
@@ -211,6 +213,11 @@ impl World {
             faults.push(Fault::ClockSkew { millis });
         }
         let mut response = self.handle(&asked, faults);
+        let rough = matches!(self.weather(), Weather::Rough { .. });
+        if rough && phase != Phase::Token && self.odd.chance(NO_DATE) {
+            self.hit(Hit::NoDate, phase);
+            response.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("Date"));
+        }
         self.told(request, &response, phase, now);
         self.count_page(&asked, &response, phase);
         self.dark.told(&response, phase, (sent, now));
@@ -324,7 +331,8 @@ impl World {
                     _ => Fault::Unauthorized,
                 },
             ),
-            5..=6 => (Hit::Refusal, Fault::InvalidClient),
+            5 => (Hit::Throttle, Fault::Status { status: 429, body: ErrorBody::Json, retry_after: wait }),
+            6 => (Hit::Refusal, Fault::InvalidClient),
             7 => {
                 let mut kinds = vec![
                     Content::Html,

@@ -60,6 +60,8 @@ pub(super) enum Hit {
     Jump,
     /// The service's `Date` is wrong.
     Skew,
+    /// A reply has no `Date`.
+    NoDate,
     /// No connection, or none that lasts until the head.
     Unreached,
     /// The body breaks off.
@@ -96,12 +98,13 @@ const WIRE: &[Phase] = &[Phase::Token, Phase::Subscription, Phase::List, Phase::
 const API: &[Phase] = &[Phase::Subscription, Phase::List, Phase::NextPage, Phase::Blob];
 
 impl Hit {
-    pub(super) const ALL: [Hit; 20] = [
+    pub(super) const ALL: [Hit; 21] = [
         Hit::Crash,
         Hit::Stop,
         Hit::Suspend,
         Hit::Jump,
         Hit::Skew,
+        Hit::NoDate,
         Hit::Unreached,
         Hit::Cut,
         Hit::Stall,
@@ -126,6 +129,7 @@ impl Hit {
             Hit::Suspend => "suspended",
             Hit::Jump => "clock set",
             Hit::Skew => "wrong Date",
+            Hit::NoDate => "no Date",
             Hit::Unreached => "unreached",
             Hit::Cut => "body cut",
             Hit::Stall => "stall",
@@ -151,7 +155,8 @@ impl Hit {
             Hit::Skew | Hit::ServerError | Hit::Unreached | Hit::Cut | Hit::Stall | Hit::Slow | Hit::WrongBody | Hit::Refusal => {
                 WIRE
             }
-            Hit::Throttle => API,
+            Hit::Throttle => WIRE,
+            Hit::NoDate => API,
             Hit::Paging => &[Phase::List, Phase::NextPage],
             Hit::NotThere => &[Phase::List, Phase::Blob],
             Hit::SubscriptionOff => &[Phase::Subscription, Phase::List, Phase::NextPage, Phase::Blob],

@@ -80,6 +80,9 @@ pub(super) struct World {
     pub(super) steps: u64,
     pub(super) commits: u64,
     pub(super) crashes: u64,
+    /// How long processes lived, and the longest of them.
+    pub(super) lived: Duration,
+    pub(super) longest_life: Duration,
     pub(super) wrong: Option<String>,
     pub(super) manners: Manners,
     /// What this process has met that may end it.
@@ -211,6 +214,8 @@ impl World {
             steps: 0,
             commits: 0,
             crashes: 0,
+            lived: Duration::ZERO,
+            longest_life: Duration::ZERO,
             wrong: None,
             manners: Manners::default(),
             met: Met::default(),
@@ -253,11 +258,27 @@ impl World {
         self.dark.reborn();
     }
 
+    /// A process has ended, however.
+    pub(super) fn end_life(&mut self) {
+        self.dead = true;
+        let life = self.elapsed().saturating_sub(self.met.born);
+        self.lived += life;
+        self.longest_life = self.longest_life.max(life);
+    }
+
+    /// True if output, dead letters or state fail now, at this rate in rough weather. That ends a process: a steady one seldom.
+    pub(super) fn breaks(&mut self, rate: f64) -> bool {
+        let rate = if self.fate.steady { rate / 50.0 } else { rate };
+        matches!(self.weather(), Weather::Rough { .. }) && self.dice.chance(rate)
+    }
+
     /// A commit has taken effect.
     pub(super) fn committed(&mut self, claim: &Claim) {
+        let now = self.now();
         let common = self.common.lock().unwrap_or_else(PoisonError::into_inner);
         let follows = matches!(self.plan, Plan::Follow { .. });
-        let mut judged = self.oracle.committed(claim, follows, |id| common.service.hides(id, claim.at));
+        let mut judged = Oracle::was_out_of_reach(claim, now)
+            .and_then(|()| self.oracle.committed(claim, follows, |id| common.service.hides(id, claim.at)));
         drop(common);
         self.dark.committed(claim.at);
         if judged.is_ok() && matches!(self.plan, Plan::Range { .. }) {
@@ -320,6 +341,7 @@ impl World {
         self.table.count(hit, phase);
         self.met.failure |= hit == Hit::Fails;
         self.met.slow_reader |= hit == Hit::SlowReader;
+        self.met.undated |= hit == Hit::NoDate;
         self.note(|| format!("{} at {}", hit.name(), phase.name()));
     }
 
@@ -342,7 +364,8 @@ impl World {
 
     /// Something hits the process or its machine.
     pub(super) fn strike(&mut self, phase: Phase) {
-        match self.dice.below(5) {
+        let blow = self.dice.below(5);
+        match if self.fate.steady { 3 + blow % 2 } else { blow } {
             0..=1 => self.crash(phase),
             2 => {
                 self.hit(Hit::Stop, phase);

@@ -122,3 +122,45 @@ fn neither_clock_makes_it_forget_too_early() {
         assert_eq!(horizon, Some(earlier - secs(8 * DAY)));
     }
 }
+
+/// Found by the simulation: done blobs were forgotten by a local clock that was a year ahead, and came again.
+#[test]
+fn where_the_service_tells_no_time_only_what_it_lists_makes_it_forget() {
+    let newest = server(1) - secs(HOUR);
+    for (listed, horizon) in [(None, Time::MIN), (Some(newest), newest - secs(8 * DAY))] {
+        let mut feed = Feed::new(settings(follow()), Memory::default(), at(1));
+        let ahead = |second| Now { wall: server(second) + secs(400 * DAY), ..at(second) };
+        let mut done = Vec::new();
+        for second in 1..12 {
+            let now = ahead(second);
+            done.extend(std::iter::from_fn(|| feed.act(now)));
+            feed.handle(now, Input::Subscription { standing: Standing::Enabled, date: None });
+        }
+        for action in &done {
+            if let Action::List { id, .. } = action {
+                let entries = listed.map(|created| BlobEntry { created, ..entry(0) }).into_iter().collect();
+                feed.handle(ahead(12), Input::Entries { id: *id, entries });
+            }
+        }
+        feed.begin = Time::MIN;
+        feed.seal(ahead(12));
+        let horizons = std::iter::from_fn(|| feed.act(ahead(12))).find_map(|action| match action {
+            Action::Seal { claim, .. } => Some(claim.forget_before),
+            _ => None,
+        });
+        assert_eq!(horizons, Some(horizon), "{listed:?}");
+    }
+}
+
+/// Found by the simulation: a reply without a `Date` and a wrong local clock set the place a year ahead, and nothing was
+/// collected any more.
+#[test]
+fn a_place_in_the_services_future_is_given_up() {
+    for (ahead, given_up) in [(599, false), (601, true), (400 * DAY, true)] {
+        let run = settled(follow(), memory(server(1) + secs(ahead)), None);
+        let begin = server(1) - SAFE_EDGE;
+        let notice = Notice::PlaceAhead { floor: server(1) + secs(ahead), server: server(1) };
+        assert_eq!(run.notices().contains(&notice), given_up, "{ahead}");
+        assert_eq!(run.feed.status(run.clocks()).begin == begin, given_up, "{ahead}");
+    }
+}

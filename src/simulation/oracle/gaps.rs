@@ -4,10 +4,12 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::{Oracle, Truth, Wrong};
-use crate::domain::{ContentId, Gap, GapId, GapReason, Time};
+use crate::domain::{Claim, ContentId, Gap, GapId, GapReason, Time};
 
 /// What is older than this can't be listed for certain: the product's margin, and what it gives way where windows are refused.
 const LISTED_FOR: Duration = Duration::from_secs((165 * 60 + 55) * 60);
+/// How far two clocks that agree may both be ahead.
+const CLOCKS_AGREE: Duration = Duration::from_secs(10 * 60);
 /// Attempts at a blob before a backfill gives it up, as the command's help states; fewer for one that the service does not know.
 const ATTEMPTS: u32 = 10;
 const ATTEMPTS_UNKNOWN: u32 = 5;
@@ -27,6 +29,15 @@ pub(in super::super) struct Asked {
 }
 
 impl Oracle {
+    /// What a claim writes off as too old must be so: two clocks that agree have said it (law L9).
+    pub(in super::super) fn was_out_of_reach(claim: &Claim, now: Time) -> Result<(), Wrong> {
+        let stretches = claim.gaps.iter().filter(|gap| gap.reason == GapReason::OutagePastRetention && gap.is_open());
+        match stretches.max_by_key(|gap| gap.to).filter(|gap| gap.to + LISTED_FOR > now + CLOCKS_AGREE) {
+            Some(gap) => Err(format!("L9: {} to {} is written off although it can still be listed", gap.from, gap.to)),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn is_in_gap(&self, blob: &Truth) -> bool {
         self.gaps.get(&GapId::of_blob(blob.key)).is_some_and(Gap::is_open) || self.stretches(blob).next().is_some()
     }
