@@ -10,7 +10,7 @@
 //! - [`blobs`]: the ledger of blobs, attempts and gaps;
 //! - [`batch`]: what the open batch holds;
 //! - [`subscription`]: checked first, started rarely;
-//! - [`pace`]: rate, pauses, width; [`persistence`]: how long to try;
+//! - [`pace`]: rate and pauses; `width`: blobs at once; [`persistence`]: how long to try;
 //! - [`clock`], [`backoff`], [`stretches`]: small values.
 //!
 //! It may use `domain`, and nothing that reads, writes, sleeps or draws.
@@ -36,6 +36,7 @@ pub mod subscription;
 mod tests;
 #[cfg(test)]
 mod trial;
+mod width;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;

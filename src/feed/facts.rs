@@ -235,6 +235,8 @@ impl Feed {
     pub(super) fn blob_done(&mut self, now: Now, key: BlobKey, counts: Counts, bytes: usize, date: Option<Time>) {
         self.observe(now, date);
         self.success(now);
+        let full = self.blobs.fetching() >= self.pace.width() && self.blobs.has_ready();
+        self.pace.fetched(now.mono, full);
         let server = self.server(now);
         if let Some(closed) = self.blobs.finished(key, server) {
             self.notice(Notice::GapClosed(Box::new(closed.clone())));

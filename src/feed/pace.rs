@@ -1,9 +1,10 @@
-//! How fast to ask: a rate learned from throttling, a pause that the service asks for, and how many blobs at once.
+//! How fast to ask: a rate learned from throttling, a pause that the service asks for, and how many blobs at once ([`Width`]).
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::backoff::{Backoff, Jitter};
+use super::width::Width;
 
 /// Requests may bunch up by this much: long enough to use the rate despite a slow reply, short against the minute over
 /// which the service counts.
@@ -36,12 +37,6 @@ const PROBE: f64 = 1.01;
 const HOLD: (Duration, Duration) = (Duration::from_secs(20 * 60), Duration::from_secs(2 * 3600));
 /// Two refusals confirm each other if they come at rates this close.
 const SAME_QUOTA: f64 = 0.05;
-/// Blobs fetched at once at the start, before anything is known of the service's speed.
-const WIDTH_START: usize = 4;
-/// The most blobs fetched at once: at one MiB held for each, half of the memory budget.
-pub const WIDTH_MAX: usize = 32;
-/// One more blob at once for so many successes.
-const WIDER_AFTER: u32 = 8;
 
 /// The pace of one tenant's requests.
 #[derive(Debug, Clone)]
@@ -53,9 +48,7 @@ pub struct Pace {
     paused: Option<(Duration, Duration)>,
     pauses: u32,
     quota: Quota,
-    width: usize,
-    fixed: bool,
-    successes: u32,
+    width: Width,
     /// Requests that were let through in each of the last seconds.
     answered: VecDeque<(u64, u32)>,
 }
@@ -124,9 +117,7 @@ impl Pace {
             paused: None,
             pauses: 0,
             quota: Quota { limit: None, confirmed: false, hold: HOLD.0, changed: Duration::ZERO, refused: Duration::ZERO },
-            width: width.unwrap_or(WIDTH_START).clamp(1, 64),
-            fixed: width.is_some(),
-            successes: 0,
+            width: Width::new(width),
             answered: VecDeque::new(),
         }
     }
@@ -180,7 +171,7 @@ impl Pace {
                 self.quota.refuse(now);
                 self.slow_down(self.rate * RATE_CUT_BLIND);
             }
-            self.narrow();
+            self.width.narrow();
         }
         let wait = retry_after.unwrap_or_else(|| Backoff::new(PAUSE_FIRST, PAUSE_CAP).delay(self.pauses));
         let until = now + jitter.stretch(wait.max(Duration::from_secs(1)));
@@ -210,28 +201,21 @@ impl Pace {
             self.pauses = 0;
         }
         self.rate = self.quota.raised(now, self.rate).min(self.ceiling);
-        self.successes += 1;
-        if !self.fixed && self.successes >= WIDER_AFTER {
-            self.successes = 0;
-            self.width = (self.width + 1).min(WIDTH_MAX);
-        }
+    }
+
+    /// A blob has come; see [`Width::fetched`].
+    pub fn fetched(&mut self, now: Duration, full: bool) {
+        self.width.fetched(now, full);
     }
 
     /// A request failed in a way that suggests that the service is in trouble.
     pub fn stumbled(&mut self) {
-        self.narrow();
-    }
-
-    fn narrow(&mut self) {
-        self.successes = 0;
-        if !self.fixed {
-            self.width = (self.width / 2).max(1);
-        }
+        self.width.narrow();
     }
 
     /// How many blobs to fetch at once.
     pub fn width(&self) -> usize {
-        self.width
+        self.width.now()
     }
 
     /// Requests a minute at present.
