@@ -12,7 +12,7 @@ const WIDTH_MAX: usize = 32;
 /// The most that may be asked for by `--concurrency`.
 const FIXED_MAX: usize = 64;
 /// A speed is measured over so many blobs for each one that is fetched at once: downloads differ in length.
-const ROUND: usize = 4;
+const ROUND: usize = 6;
 /// Twice the width has to be so much faster, or it is taken back …
 const PAYS: f64 = 1.2;
 /// … and tried again after this: the service's speed changes with the hour.
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn trouble_halves_it_and_a_fixed_one_stays() {
         let mut width = Width::new(None);
-        (0..20).for_each(|n| width.fetched(Duration::from_millis(n), true));
+        (0..30).for_each(|n| width.fetched(Duration::from_millis(n), true));
         assert_eq!(width.now(), 8);
         for narrower in [4, 2, 1, 1] {
             width.narrow();
