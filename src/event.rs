@@ -22,6 +22,7 @@ pub mod hash;
 mod json;
 pub mod mail;
 pub mod name;
+pub mod normalised;
 pub mod object;
 pub mod reader;
 pub mod text;

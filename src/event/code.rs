@@ -75,6 +75,16 @@ impl<E: Coded> Code<E> {
         }
     }
 
+    /// The name: the record's own, else the documented one. A number that nobody documents has none.
+    pub fn label(&self) -> Option<&str> {
+        let name = match &self.value {
+            CodeValue::Known(value) => self.name.as_deref().or_else(|| value.name()),
+            CodeValue::Number(_) => None,
+            CodeValue::Name(name) => Some(name.as_str()),
+        };
+        name.map(str::trim).filter(|name| !name.is_empty())
+    }
+
     fn of_number(number: i64) -> CodeValue<E> {
         E::from_number(number).map_or(CodeValue::Number(number), CodeValue::Known)
     }
