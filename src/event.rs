@@ -128,6 +128,21 @@ impl Event {
         Ok((event, reader.into_drift()))
     }
 
+    /// Reads no more than the common schema, whatever the record's type.
+    ///
+    /// # Errors
+    ///
+    /// As [`Event::from_json`].
+    pub fn outline(raw: &[u8]) -> Result<Event, EventError> {
+        let json = std::str::from_utf8(raw).map_err(|error| EventError::NotUtf8(error.valid_up_to()))?;
+        let mut reader = Reader::new();
+        let members = json::members(json, &mut reader).map_err(|error| match error {
+            Unread::Exhausted => EventError::TooManyValues,
+            Unread::Syntax(column) => EventError::NotAnObject(column),
+        })?;
+        Ok(Event::Other(Box::new(Object::from_members(&members, &mut reader))))
+    }
+
     /// The record as it was read: no field, value, spelling or repeated key differs; escapes and white space may.
     pub fn to_json(&self) -> Vec<u8> {
         let mut out = Vec::new();
@@ -144,6 +159,29 @@ impl Event {
             Event::Air(record) => record.write(form, out),
             Event::Other(record) => record.write(form, out),
         }
+    }
+
+    /// Appends the clean form without the top-level fields of these names, which were told elsewhere.
+    pub fn write_rest(&self, told: &[&str], out: &mut Vec<u8>) {
+        match self {
+            Event::Mail(record) => record.write_rest(told, out),
+            Event::UrlClick(record) => record.write_rest(told, out),
+            Event::File(record) => record.write_rest(told, out),
+            Event::Air(record) => record.write_rest(told, out),
+            Event::Other(record) => record.write_rest(told, out),
+        }
+    }
+
+    /// The text of a top-level member that is no field of the record's type.
+    pub fn extra_text(&self, name: &str) -> Option<String> {
+        let json = match self {
+            Event::Mail(record) => record.extra(name),
+            Event::UrlClick(record) => record.extra(name),
+            Event::File(record) => record.extra(name),
+            Event::Air(record) => record.extra(name),
+            Event::Other(record) => record.extra(name),
+        }?;
+        serde_json::from_str(json).ok()
     }
 
     /// What every record has.

@@ -9,20 +9,37 @@
 //!
 //! - `raw`: the record byte for byte, see `format/raw.rs`.
 //! - `event`: the typed record, cleaned, see `format/event.rs`.
+//! - `ecs`: the Elastic Common Schema, see `format/ecs.rs`.
+//! - `ocsf`: the Open Cybersecurity Schema Framework, see `format/ocsf.rs`.
+//! - `cef`: ArcSight's Common Event Format, see `format/cef.rs`.
+//! - `hec`: the envelope of Splunk's HTTP Event Collector, see `format/hec.rs`.
+//! - `xdr`: the envelope of Defender XDR's streaming API, see `format/xdr.rs`.
 //!
-//! With `--envelope` either stands in `{"feed":{…},"record":…}`, see `format/envelope.rs`. The record's `id` there is the
+//! With `--envelope` each but `cef`, which is no JSON, stands in `{"feed":{…},"record":…}`, see `format/envelope.rs`; in
+//! `hec` it is the `event` that does. The record's `id` there is the
 //! same whatever the format, see `format/identity.rs`.
 
+mod cef;
 mod drift;
+mod ecs;
 mod envelope;
 mod event;
+mod hec;
 mod identity;
+mod invisible;
+mod members;
+mod ocsf;
 mod raw;
+mod xdr;
 
+#[cfg(test)]
+mod forgery;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod schemas;
 
 use std::collections::BTreeMap;
 
@@ -54,13 +71,27 @@ pub struct Context<'a> {
 pub struct Formatter {
     format: OutputFormat,
     envelope: bool,
+    original: bool,
+    syslog: bool,
     drift: DriftLedger,
 }
 
 impl Formatter {
     /// A formatter of this format, with or without the envelope.
     pub fn new(format: OutputFormat, envelope: bool) -> Formatter {
-        Formatter { format, envelope, drift: DriftLedger::default() }
+        Formatter { format, envelope, original: false, syslog: false, drift: DriftLedger::default() }
+    }
+
+    /// Puts the record's own text beside what was made of it, in the formats that have a field for it.
+    #[must_use]
+    pub fn with_original(self, original: bool) -> Formatter {
+        Formatter { original, ..self }
+    }
+
+    /// Begins lines of `cef` with an RFC 5424 header.
+    #[must_use]
+    pub fn with_syslog_header(self, syslog: bool) -> Formatter {
+        Formatter { syslog, ..self }
     }
 
     /// Appends the line of the record `raw` to `out`: exactly one, with its `\n`.
@@ -68,19 +99,34 @@ impl Formatter {
     /// `raw` is the JSON text of an object, as the decoder hands it out. Other bytes are no fault of the caller's either:
     /// where the format can't carry them as they are, they come out in base64 ([`event`](self)).
     pub fn line(&self, context: &Context<'_>, raw: &[u8], out: &mut Vec<u8>) {
-        if self.envelope {
-            envelope::write(context, raw, out, |out| self.record(raw, out));
+        if self.envelope && !matches!(self.format, OutputFormat::Cef | OutputFormat::Hec) {
+            envelope::write(context, raw, out, |out| self.record(context, raw, out));
         } else {
-            self.record(raw, out);
+            self.record(context, raw, out);
         }
         out.push(b'\n');
     }
 
-    fn record(&self, raw: &[u8], out: &mut Vec<u8>) {
+    fn record(&self, context: &Context<'_>, raw: &[u8], out: &mut Vec<u8>) {
+        let start = out.len();
+        let available = (context.content_created != Time::MIN).then(|| context.content_created.utc());
         match self.format {
-            OutputFormat::Raw => raw::write(raw, out),
-            OutputFormat::Event => event::write(raw, &self.drift, out),
+            OutputFormat::Raw => return raw::write(raw, out),
+            OutputFormat::Event => return event::write(raw, &self.drift, out),
+            OutputFormat::Ecs => ecs::write(raw, self.original, available, &self.drift, out),
+            OutputFormat::Ocsf => {
+                let (original, log) = (self.original, context.content_type.as_str());
+                let origin = ocsf::Origin { original, available, tenant: context.tenant, log };
+                ocsf::write(raw, origin, &self.drift, out);
+            }
+            OutputFormat::Cef => {
+                let shape = cef::Shape { syslog: self.syslog, original: self.original, available };
+                return cef::write(raw, shape, &self.drift, out);
+            }
+            OutputFormat::Hec => return hec::write(raw, context, self.envelope, available, out),
+            OutputFormat::Xdr => return xdr::write(raw, context.tenant, available, out),
         }
+        invisible::escape(out, start);
     }
 
     /// How the records so far differed from the documented schema: by type and path, never by value. Formats that type

@@ -128,8 +128,15 @@ fn request(args: &BackfillArgs, settings: &Settings) -> Request {
         since: typed(args.since),
         until: args.until.map(typed),
         feeds: feeds.collect(),
-        format: (settings.format.to_string(), settings.envelope),
+        format: (line_format(settings), settings.envelope),
     }
+}
+
+/// The format with what else bears on a line: lines of two kinds in one output help nobody.
+fn line_format(settings: &Settings) -> String {
+    let original = if settings.original { " --original" } else { "" };
+    let header = if settings.syslog_header { " --syslog-header" } else { "" };
+    format!("{}{original}{header}", settings.format)
 }
 
 /// Why a range can't hold anything. The local clock may be a day off before a beginning counts as the future's.

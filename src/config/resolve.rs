@@ -83,6 +83,8 @@ pub(super) fn load_with(
         files: typed.file.files.clone(),
         state_dir: state_dir(&typed),
         format: typed.process().find(&t::FORMAT).or_default(),
+        original: typed.process().find(&t::ORIGINAL).or_default(),
+        syslog_header: typed.process().find(&t::SYSLOG_HEADER).or_default(),
         envelope: typed.process().find(&t::ENVELOPE).or_default(),
         drain: typed.process().find(&t::DRAIN).or_default(),
         record_types: typed.process().find(&t::RECORD_TYPES).or(RecordTypes::defender()),
@@ -96,6 +98,12 @@ pub(super) fn load_with(
         tenants: found.tenants,
         warnings: found.warnings,
     };
+    if let (false, Found::Value(true, place)) = (settings.format.is_json(), typed.process().find(&t::ENVELOPE)) {
+        problems.add(
+            place,
+            format!("a line of {} has no room for an envelope: leave it out, or choose another format", settings.format),
+        );
+    }
     if problems.is_empty() {
         return Ok(settings);
     }

@@ -9,21 +9,23 @@ mod actor;
 mod click;
 mod document;
 mod investigation;
+mod link;
 mod message;
 
 pub use actor::{Actor, Address, Host};
 pub use click::ClickFacts;
 pub use document::{Digest, DigestKind, DocumentFacts, FileFacts};
 pub use investigation::{ActionFacts, AlertFacts, Cluster, InvestigationFacts, Mailbox, ProcessFacts, Subjects};
+pub use link::Link;
 pub use message::{Authentication, MailFacts, Override, Threat};
 
 use chrono::{DateTime, Utc};
 
 use super::Event;
-use super::code::{Code, Coded};
+use super::code::{Code, Coded, FileVerdict};
 use super::common_schema::Common;
 use super::field::{Field, Many};
-use super::name::{Named, Names, Severity};
+use super::name::{Named, Names, Severity, Verdict};
 use super::text::Text;
 use super::time::Stamp;
 use crate::domain::RecordType;
@@ -160,10 +162,33 @@ impl Normalised<'_> {
     }
 
     /// How grave it is, where Microsoft says so.
-    pub fn severity(&self) -> Option<Word<'_, Severity>> {
+    pub fn stated_severity(&self) -> Option<Word<'_, Severity>> {
         match &self.about {
             About::Investigation(investigation) => investigation.alert.as_ref().and_then(|alert| alert.severity),
             _ => None,
+        }
+    }
+
+    /// How grave it is: what Microsoft says, else what follows from the verdict. The second is our reading: malware, and
+    /// phish that Microsoft is sure of, weigh more than spam; a page that was opened in spite of a warning weighs more than
+    /// one that was not.
+    pub fn severity(&self) -> Option<Severity> {
+        match &self.about {
+            About::Mail(mail) => match mail.verdict?.known? {
+                Verdict::Malware => Some(Severity::High),
+                Verdict::Phish if mail.is_sure() => Some(Severity::High),
+                Verdict::Phish => Some(Severity::Medium),
+                Verdict::Spam => Some(Severity::Low),
+            },
+            About::Click(click) if click.went_through() => Some(Severity::High),
+            About::Click(click) => click.known_action().map(|_| Severity::Medium),
+            About::Document(document) => match document.file.verdict?.known? {
+                FileVerdict::Bad => Some(Severity::High),
+                FileVerdict::Good => Some(Severity::Informational),
+                FileVerdict::Error | FileVerdict::Timeout | FileVerdict::Pending => Some(Severity::Low),
+            },
+            About::Investigation(_) => self.stated_severity()?.known,
+            About::Other => None,
         }
     }
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::complaints::{Complaints, DeadElement};
 use super::letters::{Found, Letter, Letters, Origin};
 use crate::cli::Context;
+use crate::cli::collect::formatter;
 use crate::decode::{DeadReason, Item, is_dead_letter};
 use crate::domain::{ContentId, ContentType, TenantId, Time};
 use crate::format::{self, Formatter};
@@ -158,7 +159,7 @@ impl<'a> LineMaker<'a> {
     fn new(context: &'a Context) -> Self {
         let settings = &context.settings;
         Self {
-            formatter: Formatter::new(settings.format, settings.envelope),
+            formatter: formatter(settings),
             envelope: settings.envelope,
             names: &settings.names,
             labels: BTreeMap::new(),

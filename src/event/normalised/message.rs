@@ -174,6 +174,11 @@ impl<'a> MailFacts<'a> {
         }
     }
 
+    /// True if Microsoft says that it is sure of the verdict "phish".
+    pub fn is_sure(&self) -> bool {
+        self.confidence.is_some_and(|confidence| confidence.known == Some(PhishConfidence::High))
+    }
+
     pub(super) fn of_submission(mail: &'a SubmissionMail) -> MailFacts<'a> {
         MailFacts {
             sender: said(&mail.sender).and_then(Address::of),
