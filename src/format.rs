@@ -33,6 +33,8 @@ mod raw;
 mod xdr;
 
 #[cfg(test)]
+mod documented;
+#[cfg(test)]
 mod forgery;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
