@@ -25,6 +25,7 @@ pub mod name;
 pub mod normalised;
 pub mod object;
 pub mod reader;
+pub mod schema;
 pub mod text;
 pub mod time;
 pub mod url;

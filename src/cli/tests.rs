@@ -141,6 +141,7 @@ fn wrong_arguments_are_usage_errors() {
         "defender-feed decode --state-dir x",
         "defender-feed state",
         "defender-feed completions tcsh",
+        "defender-feed schema raw",
     ] {
         let error = parsed(line).err().unwrap_or_else(|| panic!("{line}"));
         assert!(error.use_stderr(), "{line}");
@@ -156,9 +157,9 @@ fn every_help_ends_with_its_exit_codes_and_begins_as_an_order() {
         let root = command();
         let inner = root.find_subcommand(name).unwrap();
         assert_eq!(inner.get_after_long_help().unwrap().to_string(), exit::table(exits), "{name}");
-        assert!(inner.get_long_about().is_some() || matches!(name, "completions" | "man"), "{name}");
+        assert!(inner.get_long_about().is_some() || matches!(name, "schema" | "completions" | "man"), "{name}");
         assert!(exits.contains(&Exit::Done) && exits.contains(&Exit::Usage), "{name}");
-        assert_eq!(exits.contains(&Exit::Config), !matches!(name, "completions" | "man"), "{name}");
+        assert_eq!(exits.contains(&Exit::Config), !matches!(name, "schema" | "completions" | "man"), "{name}");
     }
     walk(&command(), &mut |command| {
         let helps = command.get_arguments().filter_map(clap::Arg::get_help).chain(command.get_about());

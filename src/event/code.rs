@@ -6,9 +6,12 @@ use serde::de::IntoDeserializer;
 use serde::de::value::{Error, I64Deserializer};
 use serde_repr::{Deserialize_repr, Serialize_repr};
 
+use serde_json::Value;
+
 use super::field::{Form, Model};
 use super::json::{self, Unquoted};
 use super::reader::{DriftKind, Reader};
+use super::schema::{self, Shapes};
 use super::text::whole;
 use crate::domain::RecordType;
 
@@ -101,6 +104,12 @@ fn digits(text: &str) -> Option<i64> {
 }
 
 impl<E: Coded> Model for Code<E> {
+    const NAMED: bool = E::NUMBERED;
+
+    fn shape(_shapes: &mut Shapes) -> Value {
+        schema::code::<E>()
+    }
+
     fn read(json: &str, reader: &mut Reader) -> Option<Self> {
         let (value, name) = match json.as_bytes().first()? {
             b'"' => {

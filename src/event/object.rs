@@ -7,10 +7,13 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::{Deref, DerefMut};
 
+use serde_json::Value;
+
 use super::field::{Field, Form, Model, Offer, Slot};
 use super::fields::{Fields, Key};
 use super::json::{self, Member, Raw};
 use super::reader::Reader;
+use super::schema::Shapes;
 
 /// An object with typed fields.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -173,6 +176,10 @@ pub(crate) fn peek<T: Model>(members: &[Member<'_>], name: &str) -> Field<T> {
 }
 
 impl<F: Fields> Model for Object<F> {
+    fn shape(shapes: &mut Shapes) -> Value {
+        shapes.object::<F>()
+    }
+
     fn read(json: &str, reader: &mut Reader) -> Option<Self> {
         if !json.starts_with('{') || !reader.charge(size_of::<Self>()) {
             return None;
