@@ -19,7 +19,7 @@ pub mod field;
 pub mod fields;
 pub mod file;
 pub mod hash;
-mod json;
+pub(crate) mod json;
 pub mod mail;
 pub mod name;
 pub mod normalised;

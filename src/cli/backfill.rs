@@ -136,7 +136,8 @@ fn request(args: &BackfillArgs, settings: &Settings) -> Request {
 fn line_format(settings: &Settings) -> String {
     let original = if settings.original { " --original" } else { "" };
     let header = if settings.syslog_header { " --syslog-header" } else { "" };
-    format!("{}{original}{header}", settings.format)
+    let limit = settings.max_line_bytes.map(|bytes| format!(" --max-line-bytes {bytes}")).unwrap_or_default();
+    format!("{}{original}{header}{limit}", settings.format)
 }
 
 /// Why a range can't hold anything. The local clock may be a day off before a beginning counts as the future's.

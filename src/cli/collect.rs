@@ -49,7 +49,10 @@ pub(super) struct Collected {
 
 /// What makes lines of records.
 pub(super) fn formatter(settings: &Settings) -> Formatter {
-    Formatter::new(settings.format, settings.envelope).with_original(settings.original).with_syslog_header(settings.syslog_header)
+    Formatter::new(settings.format, settings.envelope)
+        .with_original(settings.original)
+        .with_syslog_header(settings.syslog_header)
+        .with_max_line_bytes(settings.max_line_bytes)
 }
 
 /// The way to Microsoft, shared by all tenants.

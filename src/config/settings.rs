@@ -65,6 +65,8 @@ pub struct Settings {
     pub syslog_header: bool,
     /// Whether each line carries the `feed` object.
     pub envelope: bool,
+    /// How many bytes a line may have; nothing: any number.
+    pub max_line_bytes: Option<usize>,
     /// Whether what goes to a pipe is delivered only when it has been read.
     pub drain: bool,
     /// Which records are wanted where there is no tenant to ask (`decode`, `demo`); a tenant has its own.

@@ -17,10 +17,10 @@ use crate::domain::{ContentType, OutputFormat, RecordTypes, TenantId, Time};
 /// All settings, in the order of the help.
 pub fn settings() -> &'static [&'static dyn Setting] {
     #[rustfmt::skip]
-    static ALL: [&dyn Setting; 26] = [
+    static ALL: [&dyn Setting; 27] = [
         &TENANT, &TENANT_ID, &CLIENT_ID, &CLIENT_SECRET_FILE, &PUBLISHER_ID, &CLOUD, &API_URL, &LOGIN_URL,
         &CONTENT_TYPE, &NOT_BEFORE, &POLL_INTERVAL, &LOOK_BACK, &REQUESTS_PER_MINUTE, &CONCURRENCY, &SUBSCRIPTION,
-        &RECORD_TYPES, &FORMAT, &ORIGINAL, &SYSLOG_HEADER, &ENVELOPE, &DRAIN,
+        &RECORD_TYPES, &FORMAT, &ORIGINAL, &SYSLOG_HEADER, &ENVELOPE, &MAX_LINE_BYTES, &DRAIN,
         &STATE_DIR,
         &CONFIG, &LOG_FORMAT, &LOG_LEVEL, &QUIET,
     ];
@@ -295,6 +295,20 @@ pub(super) static ENVELOPE: Key<bool> = Key {
     read: switch,
 };
 
+pub(super) static MAX_LINE_BYTES: Key<u32> = Key {
+    about: About {
+        name: "max_line_bytes",
+        scope: Scope::Process,
+        group: Group::Output,
+        kind: Kind::Number,
+        value_name: "N",
+        help: "Cut lines that would have more than so many bytes, by whole values that feed_dropped names, and keep their records whole among the dead letters",
+        default: "no limit",
+        ..PLAIN
+    },
+    read: |texts| number(texts, d::LINE_BYTES_MIN, d::LINE_BYTES_MAX),
+};
+
 pub(super) static DRAIN: Key<bool> = Key {
     about: About {
         name: "drain",
@@ -435,6 +449,7 @@ mod tests {
             (&LOOK_BACK, ["1h", "7d"], ["59m59s", "7d1s"]),
             (&REQUESTS_PER_MINUTE, ["1", "10000000"], ["0", "10000001"]),
             (&CONCURRENCY, ["1", "64"], ["0", "65"]),
+            (&MAX_LINE_BYTES, ["1024", "67108864"], ["1023", "67108865"]),
         ] {
             assert!(good.iter().all(|text| ok(setting, text)), "{}", setting.about().name);
             assert!(!bad.iter().any(|text| ok(setting, text)), "{}", setting.about().name);
