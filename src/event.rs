@@ -22,6 +22,7 @@ pub mod hash;
 pub(crate) mod json;
 pub mod mail;
 pub mod name;
+pub mod neighbour;
 pub mod normalised;
 pub mod object;
 pub mod reader;
@@ -42,10 +43,11 @@ use air::Investigation;
 use code::Code;
 use common_schema::Common;
 use field::{Field, Form, Model};
-use fields::{Joined, Untyped};
+use fields::Joined;
 use file::FileDetection;
 use json::Unread;
 use mail::Mail;
+use neighbour::Neighbour;
 use object::{Object, peek};
 use reader::{Drift, Reader};
 use url::UrlClick;
@@ -64,8 +66,8 @@ pub enum Event {
     File(Box<Record<FileDetection>>),
     /// Type 64: a change of an automated investigation.
     Air(Box<Record<Investigation>>),
-    /// Another type, or one that can't be told: only the common schema is typed.
-    Other(Box<Record<Untyped>>),
+    /// Another type, or one that can't be told: the common schema is typed, and what it may share with the four.
+    Other(Box<Record<Neighbour>>),
 }
 
 /// Why bytes could not be read as an event. Nothing of the record stands in it.

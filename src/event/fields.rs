@@ -39,9 +39,9 @@ pub trait Fields: Default {
     fn slot_mut(&mut self, at: usize) -> Option<&mut dyn Slot>;
 }
 
-/// Declares a set of fields. Each is a [`Field`](super::field::Field) of the given type; after `=` stands its name on the wire, then others.
+/// Declares a set of fields; `open` after its name says that others are to be expected. Each is a [`Field`](super::field::Field) of the given type; after `=` stands its name on the wire, then others.
 macro_rules! fields {
-    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $key:literal $(| $also:literal)*;)* }) => {
+    ($(#[$doc:meta])* $name:ident $($open:ident)? { $($(#[$field_doc:meta])* $field:ident: $type:ty = $key:literal $(| $also:literal)*;)* }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Default)]
         pub struct $name {
@@ -54,6 +54,7 @@ macro_rules! fields {
 
         impl $crate::event::fields::Fields for $name {
             const COUNT: usize = [$($key),*].len();
+            const OPEN: bool = { let marks: &[&str] = &[$(stringify!($open))?]; !marks.is_empty() };
 
             fn title() -> String {
                 stringify!($name).to_owned()

@@ -11,6 +11,7 @@ mod document;
 mod investigation;
 mod link;
 mod message;
+mod other;
 
 pub use actor::{Actor, Address, Host};
 pub use click::ClickFacts;
@@ -18,6 +19,7 @@ pub use document::{Digest, DigestKind, DocumentFacts, FileFacts};
 pub use investigation::{ActionFacts, AlertFacts, Cluster, InvestigationFacts, Mailbox, ProcessFacts, Subjects};
 pub use link::Link;
 pub use message::{Authentication, MailFacts, Override, Threat};
+pub use other::NeighbourFacts;
 
 use chrono::{DateTime, Utc};
 
@@ -70,8 +72,8 @@ pub enum About<'a> {
     Document(Box<DocumentFacts<'a>>),
     /// Type 64: an investigation whose status changed.
     Investigation(Box<InvestigationFacts<'a>>),
-    /// Anything else: only the common schema is known.
-    Other,
+    /// Anything else.
+    Other(Box<NeighbourFacts<'a>>),
 }
 
 /// A word of an open enum, and its meaning if it is a listed one.
@@ -107,14 +109,25 @@ impl Event {
             Event::Air(record) => {
                 (About::Investigation(Box::new(InvestigationFacts::of(&record.own))), said(&record.own.deep_link_url))
             }
-            Event::Other(_) => (About::Other, None),
+            Event::Other(record) => (About::Other(Box::new(NeighbourFacts::of(&record.own))), said(&record.own.event_deep_link)),
         };
-        Normalised { portal, about, ..of_all(common, self.record_type()) }
+        let client = match self {
+            Event::Other(record) => said(&record.own.client_ip_address).or(said(&record.own.actor_ip_address)),
+            _ => None,
+        };
+        let client = said(&common.client_ip).or(client).and_then(Host::of);
+        of_all(common, self.record_type(), client, portal, about)
     }
 }
 
 /// What the common schema says.
-fn of_all(common: &Common, record_type: Option<RecordType>) -> Normalised<'_> {
+fn of_all<'a>(
+    common: &'a Common,
+    record_type: Option<RecordType>,
+    client: Option<Host<'a>>,
+    portal: Option<&'a str>,
+    about: About<'a>,
+) -> Normalised<'a> {
     Normalised {
         record_type,
         id: said(&common.id),
@@ -123,11 +136,11 @@ fn of_all(common: &Common, record_type: Option<RecordType>) -> Normalised<'_> {
         workload: said(&common.workload),
         operation: said(&common.operation),
         actor: Actor::of(common),
-        client: said(&common.client_ip).and_then(Host::of),
+        client,
         result: said(&common.result_status),
         object: said(&common.object_id),
-        portal: None,
-        about: About::Other,
+        portal,
+        about,
     }
 }
 
@@ -149,7 +162,7 @@ impl Normalised<'_> {
             About::Click(click) => click.time,
             About::Document(document) => document.detected,
             About::Investigation(investigation) => investigation.started,
-            About::Other => None,
+            About::Other(_) => None,
         }
     }
 
@@ -165,6 +178,7 @@ impl Normalised<'_> {
     pub fn stated_severity(&self) -> Option<Word<'_, Severity>> {
         match &self.about {
             About::Investigation(investigation) => investigation.alert.as_ref().and_then(|alert| alert.severity),
+            About::Other(neighbour) => neighbour.alert.as_ref().and_then(|alert| alert.severity),
             _ => None,
         }
     }
@@ -187,8 +201,7 @@ impl Normalised<'_> {
                 FileVerdict::Good => Some(Severity::Informational),
                 FileVerdict::Error | FileVerdict::Timeout | FileVerdict::Pending => Some(Severity::Low),
             },
-            About::Investigation(_) => self.stated_severity()?.known,
-            About::Other => None,
+            About::Investigation(_) | About::Other(_) => self.stated_severity()?.known,
         }
     }
 }

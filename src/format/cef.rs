@@ -88,7 +88,7 @@ fn title(says: &Normalised<'_>) -> String {
             let title = investigation.alert.as_ref().and_then(|alert| alert.title);
             title.or(investigation.name).unwrap_or("Investigation").to_owned()
         }
-        About::Other => says.operation.or(says.type_name()).unwrap_or("Audit record").to_owned(),
+        About::Other(_) => says.operation.or(says.type_name()).unwrap_or("Audit record").to_owned(),
     }
 }
 

@@ -78,7 +78,8 @@ fn event_fields(it: &mut Object<'_>, says: &Normalised<'_>, original: Option<&st
         About::Click(_) => ("alert", &["web", "threat"]),
         About::Document(_) => ("alert", &["malware", "file"]),
         About::Investigation(_) => ("alert", &["threat"]),
-        About::Other => ("event", &[]),
+        About::Other(neighbour) if neighbour.alert.is_some() => ("alert", &["threat"]),
+        About::Other(_) => ("event", &[]),
     };
     it.text("kind", kind);
     it.texts("category", category.iter().copied());
@@ -110,7 +111,7 @@ fn reason<'a>(says: &Normalised<'a>) -> Option<&'a str> {
         About::Document(document) => document.method.map(|method| method.text),
         About::Click(click) => click.action.and_then(|action| action.name),
         About::Investigation(investigation) => investigation.status.map(|status| status.text),
-        About::Other => None,
+        About::Other(_) => None,
     }
 }
 

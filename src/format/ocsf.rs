@@ -69,8 +69,8 @@ fn mapped(event: &Event, raw: &[u8], origin: Origin<'_>, out: &mut Vec<u8>) {
         About::Investigation(about) => {
             Class { uid: 2004, category: 2, activity: finding::activity(about), profiles: &["security_control", "incident"] }
         }
-        About::Other if says.actor.is_some() => Class { profiles: &["host"], ..BASE },
-        About::Other => BASE,
+        About::Other(_) if says.actor.is_some() => Class { profiles: &["host"], ..BASE },
+        About::Other(_) => BASE,
     };
     let mut told = Told::common(event, &says);
     object(out, |it| {
@@ -82,7 +82,7 @@ fn mapped(event: &Event, raw: &[u8], origin: Origin<'_>, out: &mut Vec<u8>) {
             About::Click(about) => finding::click(it, about, &says, &finding_uid(&says, raw, origin), &mut told),
             About::Document(about) => finding::document(it, about, &says, &finding_uid(&says, raw, origin)),
             About::Investigation(about) => finding::investigation(it, about, &says, &finding_uid(&says, raw, origin), &mut told),
-            About::Other => other(it, &says),
+            About::Other(_) => other(it, &says),
         }
         it.value("unmapped", |out| event.write_rest(&told.0, out));
         if origin.original {
@@ -120,7 +120,7 @@ fn frame(it: &mut Object<'_>, class: &Class, time: Option<DateTime<Utc>>) {
 fn metadata(it: &mut Object<'_>, event: &Event, says: &Normalised<'_>, class: &Class, origin: Origin<'_>) {
     it.text("version", VERSION);
     it.object("product", |it| {
-        let defender = !matches!(says.about, About::Other);
+        let defender = !matches!(says.about, About::Other(_));
         it.text("name", if defender { "Microsoft Defender for Office 365" } else { "Microsoft 365" });
         it.text("vendor_name", "Microsoft");
     });
@@ -137,7 +137,7 @@ fn metadata(it: &mut Object<'_>, event: &Event, says: &Normalised<'_>, class: &C
             About::Mail(mail) => mail.network_message_id,
             About::Click(click) => click.network_message_id,
             About::Investigation(investigation) => investigation.id,
-            About::Document(_) | About::Other => None,
+            About::Document(_) | About::Other(_) => None,
         },
     );
 }

@@ -8,6 +8,7 @@ use crate::event::alert::Alert;
 use crate::event::entity::{self, Entity};
 use crate::event::field::Many;
 use crate::event::name::{ActionStatus, InvestigationStatus, InvestigationType, RiskLevel, Severity};
+use crate::event::neighbour::Neighbour;
 
 /// What an investigation says.
 #[derive(Debug, Clone, PartialEq)]
@@ -181,6 +182,26 @@ impl<'a> AlertFacts<'a> {
             portal: links.filter_map(|link| said(&link.href)).next(),
             raised: instant(&alert.time_generated),
         }
+    }
+}
+
+impl<'a> AlertFacts<'a> {
+    /// What a record of another type says of an alert; nothing if it tells of none.
+    pub(super) fn of_neighbour(record: &'a Neighbour) -> Option<AlertFacts<'a>> {
+        let id = said(&record.alert_id)?;
+        Some(AlertFacts {
+            id: Some(id),
+            title: verbatim(&record.name).and_then(visible),
+            description: said(&record.comments),
+            severity: word(&record.severity),
+            category: said(&record.category),
+            policy: said(&record.policy_id),
+            method: None,
+            provider: None,
+            is_incident: None,
+            portal: None,
+            raised: None,
+        })
     }
 }
 

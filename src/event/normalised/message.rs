@@ -12,6 +12,7 @@ use crate::event::name::{
     AuthCheck, AuthResult, DeliveryAction, DeliveryLocation, DetectionTechnology, Directionality, OverrideResult, OverrideSource,
     PhishConfidence, Verdict, YesNo,
 };
+use crate::event::neighbour::Neighbour;
 use crate::event::object::Object;
 use crate::event::text::Text;
 
@@ -177,6 +178,22 @@ impl<'a> MailFacts<'a> {
     /// True if Microsoft says that it is sure of the verdict "phish".
     pub fn is_sure(&self) -> bool {
         self.confidence.is_some_and(|confidence| confidence.known == Some(PhishConfidence::High))
+    }
+
+    /// What a record of another type says of a message; nothing if it tells of none.
+    pub(super) fn of_neighbour(record: &'a Neighbour) -> Option<MailFacts<'a>> {
+        let (message_id, network_message_id) = (said(&record.internet_message_id), said(&record.network_message_id));
+        message_id.or(network_message_id)?;
+        Some(MailFacts {
+            sender: said(&record.p2_sender).and_then(Address::of),
+            envelope_sender: said(&record.p1_sender).and_then(Address::of),
+            recipients: each_said(&record.recipients),
+            subject: verbatim(&record.subject),
+            message_id,
+            network_message_id,
+            source: said(&record.sender_ip).and_then(Host::of),
+            ..MailFacts::default()
+        })
     }
 
     pub(super) fn of_submission(mail: &'a SubmissionMail) -> MailFacts<'a> {

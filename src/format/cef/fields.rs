@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::value;
 use crate::event::name::Directionality;
 use crate::event::normalised::{
-    About, ClickFacts, DigestKind, DocumentFacts, FileFacts, Host, InvestigationFacts, MailFacts, Normalised,
+    About, ClickFacts, DigestKind, DocumentFacts, FileFacts, Host, InvestigationFacts, MailFacts, NeighbourFacts, Normalised,
 };
 
 /// Characters that the key may have, by ArcSight's dictionary.
@@ -100,12 +100,26 @@ impl Extension<'_> {
             About::Click(click) => self.click(click),
             About::Document(document) => self.document(document, says),
             About::Investigation(investigation) => self.investigation(investigation, says.portal),
-            About::Other => {
+            About::Other(neighbour) => {
                 self.text("outcome", says.result);
                 self.text("suser", says.actor.map(|actor| actor.name));
                 self.source(says.client);
                 self.labelled("cs1", "ObjectId", says.object);
+                self.neighbour(neighbour);
             }
+        }
+    }
+
+    fn neighbour(&mut self, neighbour: &NeighbourFacts<'_>) {
+        if let Some(mail) = &neighbour.mail {
+            self.text("duser", mail.recipients.join(",").as_str());
+            self.text("msg", mail.subject);
+            self.labelled("cs2", "NetworkMessageId", mail.network_message_id);
+            self.labelled("cs6", "InternetMessageId", mail.message_id);
+        }
+        if let Some(alert) = &neighbour.alert {
+            self.labelled("cs3", "AlertId", alert.id);
+            self.labelled("cs4", "Alert", alert.title);
         }
     }
 

@@ -2,7 +2,8 @@
 
 use crate::event::name::Directionality;
 use crate::event::normalised::{
-    About, ClickFacts, Digest, DigestKind, DocumentFacts, FileFacts, InvestigationFacts, Link, MailFacts, Normalised, Word,
+    About, AlertFacts, ClickFacts, Digest, DigestKind, DocumentFacts, FileFacts, InvestigationFacts, Link, MailFacts,
+    NeighbourFacts, Normalised, Word,
 };
 use crate::format::members::Object;
 
@@ -13,9 +14,20 @@ pub(super) fn write(it: &mut Object<'_>, says: &Normalised<'_>) {
         About::Click(click) => clicked(it, click),
         About::Document(found) => document(it, found),
         About::Investigation(investigation) => investigated(it, investigation),
-        About::Other => it.object("source", |it| it.text("ip", says.client.map(|client| client.text))),
+        About::Other(neighbour) => other(it, neighbour, says),
     }
     it.object("related", |it| related(it, says));
+}
+
+fn other(it: &mut Object<'_>, neighbour: &NeighbourFacts<'_>, says: &Normalised<'_>) {
+    if let Some(mail) = &neighbour.mail {
+        it.object("email", |it| email(it, std::slice::from_ref(mail)));
+    }
+    let source = says.client.or(neighbour.mail.as_ref().and_then(|mail| mail.source));
+    it.object("source", |it| it.text("ip", source.map(|source| source.text)));
+    if let Some(found) = &neighbour.alert {
+        alert(it, found, None);
+    }
 }
 
 fn message(it: &mut Object<'_>, mail: &MailFacts<'_>) {
@@ -128,15 +140,21 @@ fn investigated(it: &mut Object<'_>, investigation: &InvestigationFacts<'_>) {
             it.text("name", process.image.as_ref().and_then(|image| image.name));
         });
     }
+    match &investigation.alert {
+        Some(found) => alert(it, found, investigation.name),
+        None => it.object("rule", |it| it.text("name", investigation.name)),
+    }
+}
+
+/// An alert; `name` in place of a title that it doesn't have.
+fn alert(it: &mut Object<'_>, alert: &AlertFacts<'_>, name: Option<&str>) {
     it.object("rule", |it| {
-        let alert = investigation.alert.as_ref();
-        it.text("id", alert.and_then(|alert| alert.policy));
-        it.text("name", alert.and_then(|alert| alert.title).or(investigation.name));
-        it.text("category", alert.and_then(|alert| alert.category));
-        it.text("description", alert.and_then(|alert| alert.description));
+        it.text("id", alert.policy);
+        it.text("name", alert.title.or(name));
+        it.text("category", alert.category);
+        it.text("description", alert.description);
     });
-    let severity = investigation.alert.as_ref().and_then(|alert| alert.severity);
-    it.object("log", |it| it.text("level", severity.map(|severity| severity.text.to_lowercase()).as_deref()));
+    it.object("log", |it| it.text("level", alert.severity.map(|severity| severity.text.to_lowercase()).as_deref()));
 }
 
 /// All that one may want to search for in one go.
@@ -165,7 +183,11 @@ fn related(it: &mut Object<'_>, says: &Normalised<'_>) {
             files.extend(subjects.all_files());
             loose = &subjects.hashes;
         }
-        About::Other => {}
+        About::Other(neighbour) => {
+            let mail = neighbour.mail.as_ref();
+            ips.extend(mail.and_then(|mail| mail.source).map(|source| source.text));
+            users.extend(mail.into_iter().flat_map(|mail| &mail.recipients));
+        }
     }
     let hashes = files.iter().flat_map(|file| &file.hashes).chain(loose);
     it.texts("hash", hashes.map(|hash| hash.value));
