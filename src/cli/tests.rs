@@ -70,6 +70,7 @@ fn sample(about: &About) -> String {
         ("api_url" | "login_url", _) => "http://127.0.0.1:8080",
         (_, Kind::Duration) => "2h",
         (_, Kind::Moment) => "2026-03-01T00:00:00Z",
+        ("max_line_bytes", _) => "4096",
         (_, Kind::Number) => "7",
         (_, Kind::Types) => "28,AirInvestigation",
         _ => about.choices.first().unwrap_or(&"something"),

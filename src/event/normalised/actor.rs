@@ -1,6 +1,7 @@
 //! Who and where: users, addresses, hosts.
 
-use std::net::IpAddr;
+// Of `core`, which knows addresses and no sockets.
+use core::net::IpAddr;
 
 use super::{Choice, choice, said};
 use crate::event::code::UserType;
