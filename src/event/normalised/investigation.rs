@@ -249,9 +249,9 @@ impl<'a> Subjects<'a> {
         }
     }
 
-    /// All links, those in messages last.
+    /// All links, those in messages first.
     pub fn all_urls(&self) -> impl Iterator<Item = &'a str> + '_ {
-        self.urls.iter().chain(self.mails.iter().flat_map(|mail| &mail.urls)).copied()
+        self.mails.iter().flat_map(|mail| &mail.urls).chain(&self.urls).copied()
     }
 
     /// All files, attachments last.

@@ -62,7 +62,7 @@ fn an_investigation_tells_its_alert_and_what_it_is_about() {
         assert_eq!((about.id, about.ended), (Some("urn:x"), None));
         assert_eq!(about.alert.as_ref().and_then(|alert| alert.title), Some("Mail removed"));
         assert_eq!(about.actions.iter().map(|action| action.id).collect::<Vec<_>>(), [Some("a"), Some("b")]);
-        assert_eq!(about.subjects.all_urls().collect::<Vec<_>>(), ["u2", "u1"]);
+        assert_eq!(about.subjects.all_urls().collect::<Vec<_>>(), ["u1", "u2"]);
         let file = about.subjects.all_files().next().unwrap();
         assert_eq!(file.digest(DigestKind::Md5), Some("d41d8cd98f00b204e9800998ecf8427e"));
         assert_eq!(about.subjects.hosts[0].text, "192.0.2.1");

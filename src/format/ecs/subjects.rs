@@ -108,7 +108,7 @@ fn document(it: &mut Object<'_>, found: &DocumentFacts<'_>) {
         it.text("uid", found.file.uid);
         it.time("mtime", found.modified);
     });
-    it.object("url", |it| url(it, found.file.path.filter(|path| Link::of(path).is_some())));
+    it.object("url", |it| url(it, found.file.path));
     it.object("rule", |it| {
         it.text("name", found.file.malware);
         it.text("category", found.file.verdict.and_then(|verdict| verdict.name));
