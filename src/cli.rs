@@ -18,6 +18,7 @@ pub mod flags;
 pub mod man;
 mod opened;
 pub mod poll;
+pub mod schema;
 pub mod simulate;
 pub mod state;
 mod stdout;
@@ -88,6 +89,9 @@ pub enum Command {
     /// Show and verify what was collected and what is missing
     #[command(long_about = state::ABOUT, after_long_help = exit::table(state::EXITS))]
     State(state::StateArgs),
+    /// Print the JSON Schema of a format
+    #[command(after_long_help = exit::table(schema::EXITS))]
+    Schema(schema::SchemaArgs),
     /// Print completions for a shell
     #[command(after_long_help = exit::table(completions::EXITS))]
     Completions(completions::CompletionsArgs),
@@ -102,7 +106,7 @@ impl Command {
         match self {
             Command::Poll(_) | Command::Backfill(_) | Command::Check(_) | Command::Subscriptions(_) => Some(Need::Tenants),
             Command::Decode(_) | Command::Demo(_) | Command::Simulate(_) | Command::State(_) => Some(Need::Process),
-            Command::Completions(_) | Command::Man => None,
+            Command::Schema(_) | Command::Completions(_) | Command::Man => None,
         }
     }
 
@@ -116,7 +120,7 @@ impl Command {
             Command::Decode(args) => args.settings.given(),
             Command::Demo(args) => args.settings.given(),
             Command::State(args) => args.settings.given(),
-            Command::Simulate(_) | Command::Completions(_) | Command::Man => Vec::new(),
+            Command::Simulate(_) | Command::Schema(_) | Command::Completions(_) | Command::Man => Vec::new(),
         }
     }
 
@@ -154,6 +158,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Exit>
 pub fn run(cli: Cli) -> Exit {
     let Some(need) = cli.command.need() else {
         return match cli.command {
+            Command::Schema(args) => schema::run(&args),
             Command::Completions(args) => completions::run(&args),
             _ => man::run(),
         };
@@ -209,6 +214,7 @@ fn dispatch(command: Command, context: Context) -> Exit {
         Command::Subscriptions(args) => subscriptions::run(&args, &context),
         Command::Check(args) => check::run(&args, &context),
         Command::State(args) => state::run(&args, &context),
+        Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man => man::run(),
     }

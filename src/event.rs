@@ -19,11 +19,14 @@ pub mod field;
 pub mod fields;
 pub mod file;
 pub mod hash;
-mod json;
+pub(crate) mod json;
 pub mod mail;
 pub mod name;
+pub mod neighbour;
+pub mod normalised;
 pub mod object;
 pub mod reader;
+pub mod schema;
 pub mod text;
 pub mod time;
 pub mod url;
@@ -40,10 +43,11 @@ use air::Investigation;
 use code::Code;
 use common_schema::Common;
 use field::{Field, Form, Model};
-use fields::{Joined, Untyped};
+use fields::Joined;
 use file::FileDetection;
 use json::Unread;
 use mail::Mail;
+use neighbour::Neighbour;
 use object::{Object, peek};
 use reader::{Drift, Reader};
 use url::UrlClick;
@@ -62,8 +66,8 @@ pub enum Event {
     File(Box<Record<FileDetection>>),
     /// Type 64: a change of an automated investigation.
     Air(Box<Record<Investigation>>),
-    /// Another type, or one that can't be told: only the common schema is typed.
-    Other(Box<Record<Untyped>>),
+    /// Another type, or one that can't be told: the common schema is typed, and what it may share with the four.
+    Other(Box<Record<Neighbour>>),
 }
 
 /// Why bytes could not be read as an event. Nothing of the record stands in it.
@@ -127,6 +131,21 @@ impl Event {
         Ok((event, reader.into_drift()))
     }
 
+    /// Reads no more than the common schema, whatever the record's type.
+    ///
+    /// # Errors
+    ///
+    /// As [`Event::from_json`].
+    pub fn outline(raw: &[u8]) -> Result<Event, EventError> {
+        let json = std::str::from_utf8(raw).map_err(|error| EventError::NotUtf8(error.valid_up_to()))?;
+        let mut reader = Reader::new();
+        let members = json::members(json, &mut reader).map_err(|error| match error {
+            Unread::Exhausted => EventError::TooManyValues,
+            Unread::Syntax(column) => EventError::NotAnObject(column),
+        })?;
+        Ok(Event::Other(Box::new(Object::from_members(&members, &mut reader))))
+    }
+
     /// The record as it was read: no field, value, spelling or repeated key differs; escapes and white space may.
     pub fn to_json(&self) -> Vec<u8> {
         let mut out = Vec::new();
@@ -143,6 +162,29 @@ impl Event {
             Event::Air(record) => record.write(form, out),
             Event::Other(record) => record.write(form, out),
         }
+    }
+
+    /// Appends the clean form without the top-level fields of these names, which were told elsewhere.
+    pub fn write_rest(&self, told: &[&str], out: &mut Vec<u8>) {
+        match self {
+            Event::Mail(record) => record.write_rest(told, out),
+            Event::UrlClick(record) => record.write_rest(told, out),
+            Event::File(record) => record.write_rest(told, out),
+            Event::Air(record) => record.write_rest(told, out),
+            Event::Other(record) => record.write_rest(told, out),
+        }
+    }
+
+    /// The text of a top-level member that is no field of the record's type.
+    pub fn extra_text(&self, name: &str) -> Option<String> {
+        let json = match self {
+            Event::Mail(record) => record.extra(name),
+            Event::UrlClick(record) => record.extra(name),
+            Event::File(record) => record.extra(name),
+            Event::Air(record) => record.extra(name),
+            Event::Other(record) => record.extra(name),
+        }?;
+        serde_json::from_str(json).ok()
     }
 
     /// What every record has.

@@ -9,24 +9,45 @@
 //!
 //! - `raw`: the record byte for byte, see `format/raw.rs`.
 //! - `event`: the typed record, cleaned, see `format/event.rs`.
+//! - `ecs`: the Elastic Common Schema, see `format/ecs.rs`.
+//! - `ocsf`: the Open Cybersecurity Schema Framework, see `format/ocsf.rs`.
+//! - `cef`: ArcSight's Common Event Format, see `format/cef.rs`.
+//! - `hec`: the envelope of Splunk's HTTP Event Collector, see `format/hec.rs`.
+//! - `xdr`: the envelope of Defender XDR's streaming API, see `format/xdr.rs`.
 //!
-//! With `--envelope` either stands in `{"feed":{…},"record":…}`, see `format/envelope.rs`. The record's `id` there is the
+//! With `--envelope` each but `cef`, which is no JSON, stands in `{"feed":{…},"record":…}`, see `format/envelope.rs`; in
+//! `hec` it is the `event` that does. The record's `id` there is the
 //! same whatever the format, see `format/identity.rs`.
 
+mod cef;
+mod cut;
 mod drift;
+mod ecs;
 mod envelope;
 mod event;
+mod hec;
 mod identity;
+mod invisible;
+mod members;
+mod ocsf;
 mod raw;
+mod xdr;
 
+#[cfg(test)]
+mod documented;
+#[cfg(test)]
+mod forgery;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod schemas;
 
 use std::collections::BTreeMap;
 
 use crate::domain::{ContentId, ContentType, OutputFormat, TenantId, Time};
+use crate::event::Event;
 pub use drift::DriftCount;
 use drift::DriftLedger;
 
@@ -49,38 +70,127 @@ pub struct Context<'a> {
     pub index: u64,
 }
 
+/// Whether a line holds all that its format makes of the record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fit {
+    /// It does.
+    Whole,
+    /// It would have been too long: the record has to be kept elsewhere.
+    Cut,
+}
+
 /// Writes records as lines of one format.
 #[derive(Debug)]
 pub struct Formatter {
     format: OutputFormat,
     envelope: bool,
+    original: bool,
+    syslog: bool,
+    max_line_bytes: Option<usize>,
     drift: DriftLedger,
 }
 
 impl Formatter {
     /// A formatter of this format, with or without the envelope.
     pub fn new(format: OutputFormat, envelope: bool) -> Formatter {
-        Formatter { format, envelope, drift: DriftLedger::default() }
+        Formatter { format, envelope, original: false, syslog: false, max_line_bytes: None, drift: DriftLedger::default() }
+    }
+
+    /// Puts the record's own text beside what was made of it, in the formats that have a field for it.
+    #[must_use]
+    pub fn with_original(self, original: bool) -> Formatter {
+        Formatter { original, ..self }
+    }
+
+    /// Begins lines of `cef` with an RFC 5424 header.
+    #[must_use]
+    pub fn with_syslog_header(self, syslog: bool) -> Formatter {
+        Formatter { syslog, ..self }
+    }
+
+    /// Cuts what is longer than so many bytes, the line break not counted.
+    #[must_use]
+    pub fn with_max_line_bytes(self, max_line_bytes: Option<usize>) -> Formatter {
+        Formatter { max_line_bytes, ..self }
     }
 
     /// Appends the line of the record `raw` to `out`: exactly one, with its `\n`.
     ///
     /// `raw` is the JSON text of an object, as the decoder hands it out. Other bytes are no fault of the caller's either:
     /// where the format can't carry them as they are, they come out in base64 ([`event`](self)).
-    pub fn line(&self, context: &Context<'_>, raw: &[u8], out: &mut Vec<u8>) {
-        if self.envelope {
-            envelope::write(context, raw, out, |out| self.record(raw, out));
-        } else {
-            self.record(raw, out);
-        }
+    pub fn line(&self, context: &Context<'_>, raw: &[u8], out: &mut Vec<u8>) -> Fit {
+        let start = out.len();
+        self.uncut(context, raw, self.original, out);
+        let fit = match self.max_line_bytes {
+            Some(max) if out.len() - start > max => {
+                out.truncate(start);
+                self.within(max, context, raw, out);
+                Fit::Cut
+            }
+            _ => Fit::Whole,
+        };
         out.push(b'\n');
+        fit
     }
 
-    fn record(&self, raw: &[u8], out: &mut Vec<u8>) {
-        match self.format {
-            OutputFormat::Raw => raw::write(raw, out),
-            OutputFormat::Event => event::write(raw, &self.drift, out),
+    fn uncut(&self, context: &Context<'_>, raw: &[u8], original: bool, out: &mut Vec<u8>) {
+        if self.envelope && !matches!(self.format, OutputFormat::Cef | OutputFormat::Hec) {
+            envelope::write(context, raw, out, |out| self.record(context, raw, original, out));
+        } else {
+            self.record(context, raw, original, out);
         }
+    }
+
+    /// The line without the record's own text, and within `max` bytes.
+    fn within(&self, max: usize, context: &Context<'_>, raw: &[u8], out: &mut Vec<u8>) {
+        let start = out.len();
+        self.uncut(context, raw, false, out);
+        if out.len() - start <= max {
+            return;
+        }
+        if self.format == OutputFormat::Cef {
+            return cut::cef(out, start, max);
+        }
+        let event = Event::outline(raw).ok();
+        let id = event.as_ref().and_then(|event| event.normalised().id);
+        cut::json(out, start, &self.way(), max, id);
+    }
+
+    /// Where in a line the record's own part is.
+    fn way(&self) -> Vec<cut::Step> {
+        use cut::Step::{First, Member};
+        let record: &[cut::Step] = match self.format {
+            OutputFormat::Raw | OutputFormat::Event | OutputFormat::Cef => &[],
+            OutputFormat::Ecs => &[Member("o365"), Member("audit")],
+            OutputFormat::Ocsf => &[Member("unmapped")],
+            OutputFormat::Hec if self.envelope => &[Member("event"), Member("record")],
+            OutputFormat::Hec => &[Member("event")],
+            OutputFormat::Xdr => &[Member("records"), First, Member("properties"), Member("RawEventData")],
+        };
+        let envelope: &[cut::Step] = if self.envelope && self.format != OutputFormat::Hec { &[Member("record")] } else { &[] };
+        [envelope, record].concat()
+    }
+
+    fn record(&self, context: &Context<'_>, raw: &[u8], original: bool, out: &mut Vec<u8>) {
+        let start = out.len();
+        let available = (context.content_created != Time::MIN).then(|| context.content_created.utc());
+        match self.format {
+            OutputFormat::Raw => return raw::write(raw, out),
+            OutputFormat::Event => return event::write(raw, &self.drift, out),
+            OutputFormat::Ecs => ecs::write(raw, original, available, &self.drift, out),
+            OutputFormat::Ocsf => {
+                let log = context.content_type.as_str();
+                let origin = ocsf::Origin { original, available, tenant: context.tenant, log };
+                ocsf::write(raw, origin, &self.drift, out);
+            }
+            OutputFormat::Cef => {
+                let shape = cef::Shape { syslog: self.syslog, original, available };
+                return cef::write(raw, shape, &self.drift, out);
+            }
+            OutputFormat::Hec => return hec::write(raw, context, self.envelope, available, out),
+            OutputFormat::Xdr => return xdr::write(raw, context.tenant, available, out),
+        }
+        invisible::escape(out, start);
     }
 
     /// How the records so far differed from the documented schema: by type and path, never by value. Formats that type

@@ -128,8 +128,16 @@ fn request(args: &BackfillArgs, settings: &Settings) -> Request {
         since: typed(args.since),
         until: args.until.map(typed),
         feeds: feeds.collect(),
-        format: (settings.format.to_string(), settings.envelope),
+        format: (line_format(settings), settings.envelope),
     }
+}
+
+/// The format with what else bears on a line: lines of two kinds in one output help nobody.
+fn line_format(settings: &Settings) -> String {
+    let original = if settings.original { " --original" } else { "" };
+    let header = if settings.syslog_header { " --syslog-header" } else { "" };
+    let limit = settings.max_line_bytes.map(|bytes| format!(" --max-line-bytes {bytes}")).unwrap_or_default();
+    format!("{}{original}{header}{limit}", settings.format)
 }
 
 /// Why a range can't hold anything. The local clock may be a day off before a beginning counts as the future's.

@@ -47,6 +47,14 @@ pub(super) struct Collected {
     pub(super) exit: Exit,
 }
 
+/// What makes lines of records.
+pub(super) fn formatter(settings: &Settings) -> Formatter {
+    Formatter::new(settings.format, settings.envelope)
+        .with_original(settings.original)
+        .with_syslog_header(settings.syslog_header)
+        .with_max_line_bytes(settings.max_line_bytes)
+}
+
 /// The way to Microsoft, shared by all tenants.
 pub(super) fn transport() -> Result<HttpTransport, WireError> {
     HttpTransport::new(HttpSettings::default())
@@ -122,7 +130,7 @@ pub(super) fn jobs(
                 tenant_name: Some(tenant.name.clone()).filter(|name| name != tenant.tenant_id.as_str()),
                 labels: tenant.labels.clone(),
                 filter: tenant.record_types.clone(),
-                formatter: Formatter::new(settings.format, settings.envelope),
+                formatter: formatter(settings),
             });
         }
     }

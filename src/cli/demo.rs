@@ -1,11 +1,12 @@
 //! `demo`: the real poller on a simulated tenant, in one process.
 
+mod identity;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use serde::Deserialize;
 use tokio::sync::watch;
 
 use super::collect::{Collected, Collection, collect, jobs, transport};
@@ -206,24 +207,12 @@ impl Sink for Stage {
     }
 }
 
-/// The two fields of a line that the demo looks at; in an envelope they stand one level deeper.
-#[derive(Deserialize)]
-struct Line {
-    #[serde(rename = "Id")]
-    id: Option<String>,
-    #[serde(rename = "RecordType")]
-    record_type: Option<serde_json::Value>,
-    record: Option<Box<Line>>,
-}
-
 impl Tally {
     fn count(&mut self, line: &[u8]) {
         self.events += 1;
-        let Ok(line) = serde_json::from_slice::<Line>(line) else { return };
-        let record = line.record.map_or(Line { record: None, ..line }, |inner| *inner);
-        let number = record.record_type.as_ref().and_then(|t| t.as_i64().or_else(|| t.as_str()?.parse().ok()));
+        let (id, number) = identity::of(line);
         *self.types.entry(number.unwrap_or(-1)).or_default() += 1;
-        if let Some(id) = record.id
+        if let Some(id) = id
             && !self.ids.insert(id)
         {
             self.repeated += 1;

@@ -8,13 +8,13 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
 use super::flags::{Everything, SettingFlags};
-use super::{Exit, backfill, check, command, completions, decode, demo, poll, simulate, state, stdout, subscriptions};
+use super::{Exit, backfill, check, command, completions, decode, demo, poll, schema, simulate, state, stdout, subscriptions};
 
 /// How it can end.
 pub const EXITS: &[Exit] = &[Exit::Done, Exit::Usage, Exit::OutputClosed];
 
 /// The exit codes of each command, in the order of the help.
-pub const COMMANDS: [(&str, &[Exit]); 10] = [
+pub const COMMANDS: [(&str, &[Exit]); 11] = [
     ("poll", poll::EXITS),
     ("backfill", backfill::EXITS),
     ("decode", decode::EXITS),
@@ -23,6 +23,7 @@ pub const COMMANDS: [(&str, &[Exit]); 10] = [
     ("check", check::EXITS),
     ("subscriptions", subscriptions::EXITS),
     ("state", state::EXITS),
+    ("schema", schema::EXITS),
     ("completions", completions::EXITS),
     ("man", EXITS),
 ];

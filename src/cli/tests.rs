@@ -70,6 +70,7 @@ fn sample(about: &About) -> String {
         ("api_url" | "login_url", _) => "http://127.0.0.1:8080",
         (_, Kind::Duration) => "2h",
         (_, Kind::Moment) => "2026-03-01T00:00:00Z",
+        ("max_line_bytes", _) => "4096",
         (_, Kind::Number) => "7",
         (_, Kind::Types) => "28,AirInvestigation",
         _ => about.choices.first().unwrap_or(&"something"),
@@ -141,6 +142,7 @@ fn wrong_arguments_are_usage_errors() {
         "defender-feed decode --state-dir x",
         "defender-feed state",
         "defender-feed completions tcsh",
+        "defender-feed schema raw",
     ] {
         let error = parsed(line).err().unwrap_or_else(|| panic!("{line}"));
         assert!(error.use_stderr(), "{line}");
@@ -156,9 +158,9 @@ fn every_help_ends_with_its_exit_codes_and_begins_as_an_order() {
         let root = command();
         let inner = root.find_subcommand(name).unwrap();
         assert_eq!(inner.get_after_long_help().unwrap().to_string(), exit::table(exits), "{name}");
-        assert!(inner.get_long_about().is_some() || matches!(name, "completions" | "man"), "{name}");
+        assert!(inner.get_long_about().is_some() || matches!(name, "schema" | "completions" | "man"), "{name}");
         assert!(exits.contains(&Exit::Done) && exits.contains(&Exit::Usage), "{name}");
-        assert_eq!(exits.contains(&Exit::Config), !matches!(name, "completions" | "man"), "{name}");
+        assert_eq!(exits.contains(&Exit::Config), !matches!(name, "schema" | "completions" | "man"), "{name}");
     }
     walk(&command(), &mut |command| {
         let helps = command.get_arguments().filter_map(clap::Arg::get_help).chain(command.get_about());

@@ -25,6 +25,11 @@ pub const REQUESTS_PER_MINUTE_MAX: u32 = 10_000_000;
 /// The most blobs that one feed may ask to fetch at once; the process holds 32 and two for each feed besides.
 pub const CONCURRENCY_MAX: u32 = 64;
 
+/// The shortest limit of a line: the fields that say which record it is have room in it.
+pub const LINE_BYTES_MIN: u32 = 1024;
+/// The longest limit of a line: no record makes a longer one in any format.
+pub const LINE_BYTES_MAX: u32 = 64 << 20;
+
 /// The directory of the store if neither a setting nor systemd names one.
 pub const STATE_DIR: &str = "state";
 

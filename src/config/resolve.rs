@@ -83,7 +83,10 @@ pub(super) fn load_with(
         files: typed.file.files.clone(),
         state_dir: state_dir(&typed),
         format: typed.process().find(&t::FORMAT).or_default(),
+        original: typed.process().find(&t::ORIGINAL).or_default(),
+        syslog_header: typed.process().find(&t::SYSLOG_HEADER).or_default(),
         envelope: typed.process().find(&t::ENVELOPE).or_default(),
+        max_line_bytes: typed.process().find(&t::MAX_LINE_BYTES).value().map(|bytes| bytes as usize),
         drain: typed.process().find(&t::DRAIN).or_default(),
         record_types: typed.process().find(&t::RECORD_TYPES).or(RecordTypes::defender()),
         log: LogSettings {
@@ -96,6 +99,12 @@ pub(super) fn load_with(
         tenants: found.tenants,
         warnings: found.warnings,
     };
+    if let (false, Found::Value(true, place)) = (settings.format.is_json(), typed.process().find(&t::ENVELOPE)) {
+        problems.add(
+            place,
+            format!("a line of {} has no room for an envelope: leave it out, or choose another format", settings.format),
+        );
+    }
     if problems.is_empty() {
         return Ok(settings);
     }

@@ -59,8 +59,14 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// What a line of output looks like.
     pub format: OutputFormat,
+    /// Whether the record's own text stands beside what was made of it.
+    pub original: bool,
+    /// Whether each line of CEF begins with an RFC 5424 header.
+    pub syslog_header: bool,
     /// Whether each line carries the `feed` object.
     pub envelope: bool,
+    /// How many bytes a line may have; nothing: any number.
+    pub max_line_bytes: Option<usize>,
     /// Whether what goes to a pipe is delivered only when it has been read.
     pub drain: bool,
     /// Which records are wanted where there is no tenant to ask (`decode`, `demo`); a tenant has its own.

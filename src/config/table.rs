@@ -17,10 +17,10 @@ use crate::domain::{ContentType, OutputFormat, RecordTypes, TenantId, Time};
 /// All settings, in the order of the help.
 pub fn settings() -> &'static [&'static dyn Setting] {
     #[rustfmt::skip]
-    static ALL: [&dyn Setting; 24] = [
+    static ALL: [&dyn Setting; 27] = [
         &TENANT, &TENANT_ID, &CLIENT_ID, &CLIENT_SECRET_FILE, &PUBLISHER_ID, &CLOUD, &API_URL, &LOGIN_URL,
         &CONTENT_TYPE, &NOT_BEFORE, &POLL_INTERVAL, &LOOK_BACK, &REQUESTS_PER_MINUTE, &CONCURRENCY, &SUBSCRIPTION,
-        &RECORD_TYPES, &FORMAT, &ENVELOPE, &DRAIN,
+        &RECORD_TYPES, &FORMAT, &ORIGINAL, &SYSLOG_HEADER, &ENVELOPE, &MAX_LINE_BYTES, &DRAIN,
         &STATE_DIR,
         &CONFIG, &LOG_FORMAT, &LOG_LEVEL, &QUIET,
     ];
@@ -245,12 +245,40 @@ pub(super) static FORMAT: Key<OutputFormat> = Key {
         scope: Scope::Process,
         group: Group::Output,
         value_name: "FORMAT",
-        help: "Write records byte for byte, or as cleaned and typed events",
+        help: "Write records byte for byte, as cleaned and typed events, or in the language of this schema or SIEM",
         default: "raw",
-        choices: &["raw", "event"],
+        choices: &["raw", "event", "ecs", "ocsf", "cef", "hec", "xdr"],
         ..PLAIN
     },
     read: parsed,
+};
+
+pub(super) static ORIGINAL: Key<bool> = Key {
+    about: About {
+        name: "original",
+        scope: Scope::Process,
+        group: Group::Output,
+        kind: Kind::Switch,
+        value_name: "BOOL",
+        help: "Put the record's own text into the event too, where the format has a field for it: event.original in ecs, raw_data in ocsf, rawEvent in cef",
+        default: "false",
+        choices: &["true", "false"],
+    },
+    read: switch,
+};
+
+pub(super) static SYSLOG_HEADER: Key<bool> = Key {
+    about: About {
+        name: "syslog_header",
+        scope: Scope::Process,
+        group: Group::Output,
+        kind: Kind::Switch,
+        value_name: "BOOL",
+        help: "Begin each line of cef with an RFC 5424 header",
+        default: "false",
+        choices: &["true", "false"],
+    },
+    read: switch,
 };
 
 pub(super) static ENVELOPE: Key<bool> = Key {
@@ -265,6 +293,20 @@ pub(super) static ENVELOPE: Key<bool> = Key {
         choices: &["true", "false"],
     },
     read: switch,
+};
+
+pub(super) static MAX_LINE_BYTES: Key<u32> = Key {
+    about: About {
+        name: "max_line_bytes",
+        scope: Scope::Process,
+        group: Group::Output,
+        kind: Kind::Number,
+        value_name: "N",
+        help: "Cut lines that would have more than so many bytes, by whole values that feed_dropped names, and keep their records whole among the dead letters",
+        default: "no limit",
+        ..PLAIN
+    },
+    read: |texts| number(texts, d::LINE_BYTES_MIN, d::LINE_BYTES_MAX),
 };
 
 pub(super) static DRAIN: Key<bool> = Key {
@@ -390,6 +432,8 @@ mod tests {
         assert_eq!(CLOUD.read(&text(&CLOUD.about)), Ok(Cloud::default()));
         assert_eq!(SUBSCRIPTION.read(&text(&SUBSCRIPTION.about)), Ok(SubscriptionMode::default()));
         assert_eq!(FORMAT.read(&text(&FORMAT.about)), Ok(OutputFormat::default()));
+        assert_eq!(ORIGINAL.read(&text(&ORIGINAL.about)), Ok(false));
+        assert_eq!(SYSLOG_HEADER.read(&text(&SYSLOG_HEADER.about)), Ok(false));
         assert_eq!(ENVELOPE.read(&text(&ENVELOPE.about)), Ok(false));
         assert_eq!(DRAIN.read(&text(&DRAIN.about)), Ok(false));
         assert_eq!(LOG_FORMAT.read(&text(&LOG_FORMAT.about)), Ok(LogFormat::default()));
@@ -405,6 +449,7 @@ mod tests {
             (&LOOK_BACK, ["1h", "7d"], ["59m59s", "7d1s"]),
             (&REQUESTS_PER_MINUTE, ["1", "10000000"], ["0", "10000001"]),
             (&CONCURRENCY, ["1", "64"], ["0", "65"]),
+            (&MAX_LINE_BYTES, ["1024", "67108864"], ["1023", "67108865"]),
         ] {
             assert!(good.iter().all(|text| ok(setting, text)), "{}", setting.about().name);
             assert!(!bad.iter().any(|text| ok(setting, text)), "{}", setting.about().name);

@@ -13,17 +13,45 @@ pub enum OutputFormat {
     Raw,
     /// The strongly typed event, cleaned.
     Event,
+    /// The Elastic Common Schema.
+    Ecs,
+    /// The Open Cybersecurity Schema Framework.
+    Ocsf,
+    /// ArcSight's Common Event Format.
+    Cef,
+    /// The envelope of Splunk's HTTP Event Collector.
+    Hec,
+    /// The envelope of Defender XDR's streaming API.
+    Xdr,
 }
 
 impl OutputFormat {
     /// All of them, the default first.
-    pub const ALL: [OutputFormat; 2] = [OutputFormat::Raw, OutputFormat::Event];
+    pub const ALL: [OutputFormat; 7] = [
+        OutputFormat::Raw,
+        OutputFormat::Event,
+        OutputFormat::Ecs,
+        OutputFormat::Ocsf,
+        OutputFormat::Cef,
+        OutputFormat::Hec,
+        OutputFormat::Xdr,
+    ];
+
+    /// True if a line is a JSON object.
+    pub fn is_json(self) -> bool {
+        self != OutputFormat::Cef
+    }
 
     /// The name on the command line and in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {
             OutputFormat::Raw => "raw",
             OutputFormat::Event => "event",
+            OutputFormat::Ecs => "ecs",
+            OutputFormat::Ocsf => "ocsf",
+            OutputFormat::Cef => "cef",
+            OutputFormat::Hec => "hec",
+            OutputFormat::Xdr => "xdr",
         }
     }
 }
@@ -34,7 +62,7 @@ impl FromStr for OutputFormat {
         OutputFormat::ALL
             .into_iter()
             .find(|f| f.as_str() == text)
-            .ok_or_else(|| InvalidValue::new("a format", text, "it is one of raw, event"))
+            .ok_or_else(|| InvalidValue::new("a format", text, "it is one of raw, event, ecs, ocsf, cef, hec, xdr"))
     }
 }
 
@@ -50,7 +78,7 @@ mod tests {
 
     #[test]
     fn formats_are_known_by_their_names() {
-        assert_eq!(OutputFormat::ALL.map(|format| format.to_string()), ["raw", "event"]);
+        assert_eq!(OutputFormat::ALL.map(|format| format.to_string()), ["raw", "event", "ecs", "ocsf", "cef", "hec", "xdr"]);
         for format in OutputFormat::ALL {
             assert_eq!(format.as_str().parse(), Ok(format));
         }

@@ -6,9 +6,12 @@ use serde::de::IntoDeserializer;
 use serde::de::value::{Error, I64Deserializer};
 use serde_repr::{Deserialize_repr, Serialize_repr};
 
+use serde_json::Value;
+
 use super::field::{Form, Model};
 use super::json::{self, Unquoted};
 use super::reader::{DriftKind, Reader};
+use super::schema::{self, Shapes};
 use super::text::whole;
 use crate::domain::RecordType;
 
@@ -75,6 +78,16 @@ impl<E: Coded> Code<E> {
         }
     }
 
+    /// The name: the record's own, else the documented one. A number that nobody documents has none.
+    pub fn label(&self) -> Option<&str> {
+        let name = match &self.value {
+            CodeValue::Known(value) => self.name.as_deref().or_else(|| value.name()),
+            CodeValue::Number(_) => None,
+            CodeValue::Name(name) => Some(name.as_str()),
+        };
+        name.map(str::trim).filter(|name| !name.is_empty())
+    }
+
     fn of_number(number: i64) -> CodeValue<E> {
         E::from_number(number).map_or(CodeValue::Number(number), CodeValue::Known)
     }
@@ -91,6 +104,12 @@ fn digits(text: &str) -> Option<i64> {
 }
 
 impl<E: Coded> Model for Code<E> {
+    const NAMED: bool = E::NUMBERED;
+
+    fn shape(_shapes: &mut Shapes) -> Value {
+        schema::code::<E>()
+    }
+
     fn read(json: &str, reader: &mut Reader) -> Option<Self> {
         let (value, name) = match json.as_bytes().first()? {
             b'"' => {

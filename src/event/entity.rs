@@ -13,11 +13,14 @@ pub use sibling::{
 };
 pub use thing::{File, FileHash, Ip, Url};
 
+use serde_json::{Value, json};
+
 use super::field::{Field, Form, Model};
 use super::fields::{Joined, Untyped, fields};
 use super::json;
 use super::object::{Object, peek};
 use super::reader::{DriftKind, Reader};
+use super::schema::Shapes;
 use super::text::Text;
 use super::time::Stamp;
 
@@ -63,6 +66,14 @@ macro_rules! entities {
         }
 
         impl Model for Entity {
+            fn shape(shapes: &mut Shapes) -> Value {
+                shapes.named("Entity", |shapes| {
+                    let common = shapes.object::<Joined<EntityCommon, Untyped>>();
+                    let kinds = [$(shapes.of_kind("Type", &[$($name),+], |shapes| shapes.object::<Joined<EntityCommon, $kind>>())),*];
+                    json!({ "allOf": [common, { "allOf": kinds }] })
+                })
+            }
+
             fn read(json: &str, reader: &mut Reader) -> Option<Self> {
                 if !json.starts_with('{') || reader.entities >= MAX_ENTITY_DEPTH {
                     return None;

@@ -1,7 +1,10 @@
 //! Fields that may be absent, null, or of another shape than documented; lists; JSON inside strings.
 
+use serde_json::{Value, json};
+
 use super::json::{self, Raw};
 use super::reader::{DriftKind, Reader};
+use super::schema::Shapes;
 use super::text::Text;
 
 /// In which form a typed record is written.
@@ -15,6 +18,14 @@ pub enum Form {
 
 /// A value that can be read from a record and written back.
 pub trait Model: Sized {
+    /// True if the clean form may have a name beside the value.
+    const NAMED: bool = false;
+
+    /// The JSON Schema of the clean form.
+    fn shape(_shapes: &mut Shapes) -> Value {
+        json!({})
+    }
+
     /// Reads `json`, one valid JSON value without white space around it and not `null`. `None`: its shape does not fit.
     fn read(json: &str, reader: &mut Reader) -> Option<Self>;
 
@@ -49,6 +60,12 @@ pub trait Model: Sized {
 }
 
 impl<T: Model> Model for Box<T> {
+    const NAMED: bool = T::NAMED;
+
+    fn shape(shapes: &mut Shapes) -> Value {
+        T::shape(shapes)
+    }
+
     fn read(json: &str, reader: &mut Reader) -> Option<Self> {
         T::read(json, reader).map(Box::new)
     }
@@ -218,6 +235,10 @@ impl<T> Many<T> {
 }
 
 impl<T: Model> Model for Many<T> {
+    fn shape(shapes: &mut Shapes) -> Value {
+        json!({ "type": "array", "items": T::shape(shapes) })
+    }
+
     fn read(json: &str, reader: &mut Reader) -> Option<Self> {
         if !json.starts_with('[') {
             let value = T::read(json, reader)?;
@@ -248,6 +269,10 @@ impl<T: Model> Model for Many<T> {
 pub struct OneOrMany<T>(pub Many<T>);
 
 impl<T: Model> Model for OneOrMany<T> {
+    fn shape(shapes: &mut Shapes) -> Value {
+        json!({ "anyOf": [T::shape(shapes), Many::<T>::shape(shapes)] })
+    }
+
     fn read(json: &str, reader: &mut Reader) -> Option<Self> {
         Many::read(json, reader).map(OneOrMany)
     }
@@ -270,6 +295,10 @@ pub enum Either<A, B> {
 }
 
 impl<A: Model, B: Model> Model for Either<A, B> {
+    fn shape(shapes: &mut Shapes) -> Value {
+        json!({ "anyOf": [A::shape(shapes), B::shape(shapes)] })
+    }
+
     fn read(json: &str, reader: &mut Reader) -> Option<Self> {
         A::read(json, reader).map(Either::First).or_else(|| B::read(json, reader).map(Either::Second))
     }
@@ -296,6 +325,11 @@ pub struct Embedded<T> {
 const MAX_EMBEDDED_DEPTH: usize = 48;
 
 impl<T: Model> Model for Embedded<T> {
+    /// A text that can't be read stays the text.
+    fn shape(shapes: &mut Shapes) -> Value {
+        json!({ "anyOf": [T::shape(shapes), { "type": "string" }] })
+    }
+
     fn read(json: &str, reader: &mut Reader) -> Option<Self> {
         if !json.starts_with('"') {
             return T::read(json, reader).map(|value| Embedded { text: None, value: Some(value) });

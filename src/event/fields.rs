@@ -1,6 +1,9 @@
 //! Sets of named fields: how a file declares the fields of a record, an entity, an attachment.
 
+use serde_json::Value;
+
 use super::field::Slot;
+use super::schema::Shapes;
 
 /// A field's name on the wire and other names that records or documentation have for it. Names that differ in case,
 /// spaces, hyphens or underscores only need not be given.
@@ -20,6 +23,12 @@ pub trait Fields: Default {
     /// True if members besides these fields are to be expected, so that they are no drift.
     const OPEN: bool = false;
 
+    /// What the schema calls an object with these fields.
+    fn title() -> String;
+
+    /// Hands each field's name, its shape, and whether a name stands beside it, to `add`.
+    fn shapes(shapes: &mut Shapes, add: &mut dyn FnMut(&'static str, Value, bool));
+
     /// The name of the field with this position.
     fn key(at: usize) -> Option<&'static Key>;
 
@@ -30,9 +39,9 @@ pub trait Fields: Default {
     fn slot_mut(&mut self, at: usize) -> Option<&mut dyn Slot>;
 }
 
-/// Declares a set of fields. Each is a [`Field`](super::field::Field) of the given type; after `=` stands its name on the wire, then others.
+/// Declares a set of fields; `open` after its name says that others are to be expected. Each is a [`Field`](super::field::Field) of the given type; after `=` stands its name on the wire, then others.
 macro_rules! fields {
-    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $key:literal $(| $also:literal)*;)* }) => {
+    ($(#[$doc:meta])* $name:ident $($open:ident)? { $($(#[$field_doc:meta])* $field:ident: $type:ty = $key:literal $(| $also:literal)*;)* }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Default)]
         pub struct $name {
@@ -45,6 +54,21 @@ macro_rules! fields {
 
         impl $crate::event::fields::Fields for $name {
             const COUNT: usize = [$($key),*].len();
+            const OPEN: bool = { let marks: &[&str] = &[$(stringify!($open))?]; !marks.is_empty() };
+
+            fn title() -> String {
+                stringify!($name).to_owned()
+            }
+
+            fn shapes(
+                shapes: &mut $crate::event::schema::Shapes,
+                add: &mut dyn FnMut(&'static str, serde_json::Value, bool),
+            ) {
+                $(
+                    let shape = <$type as $crate::event::field::Model>::shape(shapes);
+                    add($key, shape, <$type as $crate::event::field::Model>::NAMED);
+                )*
+            }
 
             fn key(at: usize) -> Option<&'static $crate::event::fields::Key> {
                 const KEYS: &[$crate::event::fields::Key] = &[$($crate::event::fields::Key { name: $key, also: &[$($also),*] }),*];
@@ -92,6 +116,16 @@ impl<A: Fields, B: Fields> Fields for Joined<A, B> {
     const COUNT: usize = A::COUNT + B::COUNT;
     const OPEN: bool = A::OPEN || B::OPEN;
 
+    fn title() -> String {
+        // Of a kind that has nothing of its own, what all share.
+        if B::COUNT == 0 { A::title() } else { B::title() }
+    }
+
+    fn shapes(shapes: &mut Shapes, add: &mut dyn FnMut(&'static str, Value, bool)) {
+        A::shapes(shapes, add);
+        B::shapes(shapes, add);
+    }
+
     fn key(at: usize) -> Option<&'static Key> {
         at.checked_sub(A::COUNT).map_or_else(|| A::key(at), B::key)
     }
@@ -118,6 +152,12 @@ pub struct Untyped;
 impl Fields for Untyped {
     const COUNT: usize = 0;
     const OPEN: bool = true;
+
+    fn title() -> String {
+        "Untyped".to_owned()
+    }
+
+    fn shapes(_shapes: &mut Shapes, _add: &mut dyn FnMut(&'static str, Value, bool)) {}
 
     fn key(_at: usize) -> Option<&'static Key> {
         None

@@ -35,6 +35,8 @@ const FIXTURES: &[&str] = &[
     fixture!("mail-scalars-and-lists"),
     fixture!("mail-spaced-names"),
     fixture!("other-alert"),
+    fixture!("other-quarantine"),
+    fixture!("other-submission"),
     fixture!("untellable-type"),
     fixture!("url-documented-spelling"),
     fixture!("url-unknown-action"),

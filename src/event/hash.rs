@@ -3,8 +3,11 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use serde_json::{Value, json};
+
 use super::field::{Form, Model};
 use super::reader::{DriftKind, Reader};
+use super::schema::Shapes;
 use super::text::Text;
 
 /// Bytes of the digests that appear: MD5, SHA-1, SHA-256.
@@ -42,6 +45,10 @@ fn hex(text: &str) -> Option<String> {
 }
 
 impl Model for Hash {
+    fn shape(_shapes: &mut Shapes) -> Value {
+        json!({ "type": "string", "description": "lower-case hexadecimal" })
+    }
+
     fn read(json: &str, reader: &mut Reader) -> Option<Self> {
         let text = Text::read(json, reader)?;
         let hex = hex(text.as_str().trim()).map(String::into_boxed_str);

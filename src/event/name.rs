@@ -3,9 +3,12 @@
 
 use std::marker::PhantomData;
 
+use serde_json::Value;
+
 use super::field::{Form, Model};
 use super::json;
 use super::reader::Reader;
+use super::schema::{self, Shapes};
 use super::text::Text;
 
 /// An enum of names.
@@ -31,6 +34,10 @@ impl<E: Names> Named<E> {
 }
 
 impl<E: Names> Model for Named<E> {
+    fn shape(_shapes: &mut Shapes) -> Value {
+        schema::named::<E>()
+    }
+
     fn read(json: &str, reader: &mut Reader) -> Option<Self> {
         Text::read(json, reader).map(|text| Named { text, of: PhantomData })
     }

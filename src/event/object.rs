@@ -7,10 +7,13 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::{Deref, DerefMut};
 
+use serde_json::Value;
+
 use super::field::{Field, Form, Model, Offer, Slot};
 use super::fields::{Fields, Key};
 use super::json::{self, Member, Raw};
 use super::reader::Reader;
+use super::schema::Shapes;
 
 /// An object with typed fields.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -173,6 +176,10 @@ pub(crate) fn peek<T: Model>(members: &[Member<'_>], name: &str) -> Field<T> {
 }
 
 impl<F: Fields> Model for Object<F> {
+    fn shape(shapes: &mut Shapes) -> Value {
+        shapes.object::<F>()
+    }
+
     fn read(json: &str, reader: &mut Reader) -> Option<Self> {
         if !json.starts_with('{') || !reader.charge(size_of::<Self>()) {
             return None;
@@ -186,10 +193,17 @@ impl<F: Fields> Model for Object<F> {
         let start = out.len();
         match form {
             Form::Wire => self.write_wire(start, out),
-            Form::Clean => self.write_clean(start, out),
+            Form::Clean => self.write_clean(&[], start, out),
         }
         out.push(b'}');
     }
+}
+
+/// How the escape of a surrogate begins in JSON text; one that has its other half is never written as an escape.
+const SURROGATE: &[u8] = b"\\ud";
+
+fn holds(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part))
 }
 
 /// Starts a member; the parts are those of its key, as JSON text.
@@ -228,14 +242,36 @@ impl<F: Fields> Object<F> {
         }
     }
 
-    fn write_clean(&self, start: usize, out: &mut Vec<u8>) {
+    /// Appends the clean form without the fields of these names, which were told elsewhere. A text that no other place can
+    /// have told in full, because it holds a lone surrogate, stays.
+    pub(crate) fn write_rest(&self, told: &[&str], out: &mut Vec<u8>) {
+        out.push(b'{');
+        self.write_clean(told, out.len(), out);
+        out.push(b'}');
+    }
+
+    /// The value, as JSON text, of a member that is no field.
+    pub fn extra(&self, name: &str) -> Option<&str> {
+        let key = json::quote(name);
+        self.layout.iter().find_map(|placed| match placed {
+            Placed::Other(other) if *other.key == *key => Some(other.value.json()),
+            _ => None,
+        })
+    }
+
+    fn write_clean(&self, told: &[&str], start: usize, out: &mut Vec<u8>) {
         let mut keys = Keys::of(self);
         for placed in &self.layout {
             match placed {
                 Placed::Field { at, .. } => {
                     let (Some(key), Some(slot)) = (F::key((*at).into()), self.fields.slot((*at).into())) else { continue };
+                    let before = out.len();
                     write_key(&["\"", key.name, "\""], start, out);
                     slot.write(Form::Clean, out);
+                    if told.contains(&key.name) && !holds(&out[before..], SURROGATE) {
+                        out.truncate(before);
+                        continue;
+                    }
                     if let Some(name) =
                         slot.companion().filter(|_| keys.named.contains(at) || !keys.has_other(&[key.name, COMPANION]))
                     {

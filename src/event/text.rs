@@ -1,8 +1,11 @@
 //! Texts, numbers and flags, however they are written.
 
+use serde_json::{Value, json};
+
 use super::field::{Form, Model};
 use super::json::{self, Unquoted};
 use super::reader::Reader;
+use super::schema::Shapes;
 
 /// A text. A number or truth value where a text is documented is taken for its text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -25,6 +28,10 @@ impl Text {
 }
 
 impl Model for Text {
+    fn shape(_shapes: &mut Shapes) -> Value {
+        json!({ "type": "string" })
+    }
+
     fn read(json: &str, _reader: &mut Reader) -> Option<Self> {
         match json.as_bytes().first()? {
             b'"' => Some(match json::unquote(json) {
@@ -81,6 +88,10 @@ pub(crate) fn whole(number: &str) -> Option<i64> {
 }
 
 impl Model for Number {
+    fn shape(_shapes: &mut Shapes) -> Value {
+        json!({ "type": "number" })
+    }
+
     fn read(json: &str, _reader: &mut Reader) -> Option<Self> {
         let quoted = json.starts_with('"');
         let text = if quoted { json.get(1..json.len() - 1)? } else { json };
@@ -109,6 +120,10 @@ pub struct Flag {
 }
 
 impl Model for Flag {
+    fn shape(_shapes: &mut Shapes) -> Value {
+        json!({ "type": "boolean" })
+    }
+
     fn read(json: &str, _reader: &mut Reader) -> Option<Self> {
         let value = match json {
             "true" => return Some(Flag { value: true, literal: None }),

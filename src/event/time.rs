@@ -6,8 +6,11 @@
 
 use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike, Utc};
 
+use serde_json::{Value, json};
+
 use super::field::{Form, Model};
 use super::reader::{DriftKind, Reader};
+use super::schema::Shapes;
 use super::text::Text;
 
 /// A time as a record holds it.
@@ -49,6 +52,10 @@ impl Stamp {
 }
 
 impl Model for Stamp {
+    fn shape(_shapes: &mut Shapes) -> Value {
+        json!({ "type": "string", "format": "date-time" })
+    }
+
     fn read(json: &str, reader: &mut Reader) -> Option<Self> {
         if !json.starts_with('"') {
             return None;

@@ -13,12 +13,15 @@ use siphasher::sip128::{self, Hasher128, SipHasher24};
 use crate::decode::{self, DeadReason, Decoder, Item, Shape};
 use crate::domain::{BlobKey, Counts, Part, RecordTypes, Time};
 use crate::feed::FetchOrder;
-use crate::format::{Context, Formatter};
+use crate::format::{Context, Fit, Formatter};
 use crate::mutant::{self, Mutant};
 use crate::sink::DeadLetter;
 
 /// Wanted lines held until the blob's end. Real blobs stay far below: it takes sixty of the largest records seen in public.
 pub(super) const HOLD_MAX: usize = 1 << 20;
+
+/// Why a record whose line was cut is among the dead letters.
+const LINE_TOO_LONG: &str = "line_too_long";
 
 /// Room for the lines of a blob of usual size, so that they are not copied while they become more.
 const HOLD_USUAL: usize = 64 << 10;
@@ -233,9 +236,29 @@ impl State<'_> {
         if self.held.lines.is_empty() {
             self.held.lines.reserve(HOLD_USUAL);
         }
-        self.formatter.line(&self.context, raw, &mut self.held.lines);
+        if self.formatter.line(&self.context, raw, &mut self.held.lines) == Fit::Cut {
+            self.keep_whole(index, raw);
+        }
         self.held.line_count += 1;
         self.held.times = cover(self.held.times, creation_time(raw).map(|t| (t, t)));
+    }
+
+    /// Keeps a record whose line was cut. It is delivered all the same: its line says what it lacks.
+    fn keep_whole(&mut self, index: u64, raw: &[u8]) {
+        let parts = raw.chunks(decode::MAX_PART);
+        let last = parts.len().saturating_sub(1);
+        for (part, bytes) in parts.enumerate() {
+            self.held.dead_bytes += bytes.len();
+            self.held.dead.push(DeadLetter {
+                content_id: self.context.content_id.clone(),
+                created: self.context.content_created,
+                index,
+                reason: LINE_TOO_LONG,
+                part: u32::try_from(part).unwrap_or(u32::MAX),
+                last: part == last,
+                bytes: bytes.to_vec(),
+            });
+        }
     }
 
     fn dead(&mut self, index: u64, reason: DeadReason, part: u32, last: bool, raw: &[u8]) {

@@ -2,8 +2,8 @@
 
 use crate::vocabulary::*;
 
-const COMMANDS: [&str; 10] =
-    ["poll", "backfill", "decode", "demo", "simulate", "check", "subscriptions", "state", "completions", "man"];
+const COMMANDS: [&str; 11] =
+    ["poll", "backfill", "decode", "demo", "simulate", "check", "subscriptions", "state", "schema", "completions", "man"];
 
 #[test]
 fn help_names_every_command_and_its_exit_codes() {
@@ -39,6 +39,14 @@ fn completions_and_manual_come_from_the_same_table() {
     let man = host.run("man").run().expect(0).stdout;
     assert!(man.contains(".TH") && man.contains("backfill"), "{man}");
     host.run("completions").arg("csh").run().expect(2);
+}
+
+#[test]
+fn the_schema_of_events_is_printed() {
+    let schema = Host::new().run("schema").arg("event").run().expect(0).stdout;
+    let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    assert!(schema["$defs"]["Mail"]["properties"]["NetworkMessageId"].is_object());
 }
 
 #[test]

@@ -7,9 +7,10 @@ use serde::Deserialize;
 use super::complaints::{Complaints, DeadElement};
 use super::letters::{Found, Letter, Letters, Origin};
 use crate::cli::Context;
+use crate::cli::collect::formatter;
 use crate::decode::{DeadReason, Item, is_dead_letter};
 use crate::domain::{ContentId, ContentType, TenantId, Time};
-use crate::format::{self, Formatter};
+use crate::format::{self, Fit, Formatter};
 
 /// The records of all files.
 pub(super) struct Records<'a> {
@@ -45,6 +46,9 @@ impl<'a> Records<'a> {
     pub(super) fn summary(&self, files: u64, unreadable: u64) -> String {
         let written = self.maker.written;
         let mut parts = vec![format!("{} written", number(written, "record", "records"))];
+        if self.maker.cut > 0 {
+            parts.push(format!("{} of them cut to --max-line-bytes", self.maker.cut));
+        }
         if self.filtered > 0 {
             let hint = if written == 0 { " (--record-types all would write every record)" } else { "" };
             parts.push(format!("{} of other types left out{hint}", self.filtered));
@@ -152,18 +156,21 @@ struct LineMaker<'a> {
     labels: BTreeMap<String, String>,
     nobody: TenantId,
     written: u64,
+    /// Lines that don't hold all of their records.
+    cut: u64,
 }
 
 impl<'a> LineMaker<'a> {
     fn new(context: &'a Context) -> Self {
         let settings = &context.settings;
         Self {
-            formatter: Formatter::new(settings.format, settings.envelope),
+            formatter: formatter(settings),
             envelope: settings.envelope,
             names: &settings.names,
             labels: BTreeMap::new(),
             nobody: "00000000-0000-0000-0000-000000000000".parse().expect("zeros are a GUID"),
             written: 0,
+            cut: 0,
         }
     }
 
@@ -180,7 +187,9 @@ impl<'a> LineMaker<'a> {
         let tenant_name = self.names.get(tenant).map(String::as_str).filter(|name| *name != tenant.as_str());
         let context =
             format::Context { tenant, tenant_name, labels: &self.labels, content_type, content_id, content_created, index };
-        self.formatter.line(&context, raw, out);
+        if self.formatter.line(&context, raw, out) == Fit::Cut {
+            self.cut += 1;
+        }
         self.written += 1;
     }
 }

@@ -8,7 +8,7 @@ const EXPECTED: &[(&str, &[&str])] = &[
     (
         "bad-values.toml",
         &[
-            "bad/bad-values.toml:1: format: a format can't be \"cef\": it is one of raw, event",
+            "bad/bad-values.toml:1: format: a format can't be \"leef\": it is one of raw, event, ecs, ocsf, cef, hec, xdr",
             "bad/bad-values.toml:2: log_level: a log level can't be \"loud\": it is one of off, error, warn, info, debug, trace, or a list such as info,sled=debug",
             "bad/bad-values.toml:3: log_format: a log format can't be \"xml\": it is one of auto, text, json",
             "bad/bad-values.toml:4: publisher_id: a tenant id can't be \"contoso.com\": it is a GUID such as 11111111-0000-4000-8000-000000000001",
@@ -231,6 +231,15 @@ fn files_that_cannot_be_read() {
     assert_eq!(said(&path("latin1.toml")), "can't be read: line 2 is no valid UTF-8");
     fs::write(path("large.toml"), vec![b'#'; defaults::FILE_BYTES_MAX as usize + 1]).unwrap();
     assert_eq!(said(&path("large.toml")), "can't be read: it is larger than 4194304 bytes");
+}
+
+#[test]
+fn a_line_that_is_no_json_has_no_envelope() {
+    let temporary = tempfile::tempdir().unwrap();
+    let path = temporary.path().join("x.toml");
+    fs::write(&path, "format = \"cef\"\nenvelope = true\n").unwrap();
+    let problems = file(path.to_str().unwrap()).problems().join(" ");
+    assert!(problems.contains(":2: envelope: a line of cef has no room for an envelope"), "{problems}");
 }
 
 #[test]

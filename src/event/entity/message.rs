@@ -1,5 +1,7 @@
 //! Entities about mail.
 
+use serde_json::{Value, json};
+
 use super::EntityOf;
 use super::thing::{File, Url};
 use crate::event::field::{Either, Field, Form, Many, Model};
@@ -9,6 +11,7 @@ use crate::event::mail::{AuthDetail, SystemOverride};
 use crate::event::name::{DeliveryAction, DeliveryLocation, Directionality, Named, PhishConfidence, RiskLevel};
 use crate::event::object::Object;
 use crate::event::reader::Reader;
+use crate::event::schema::Shapes;
 use crate::event::text::{Flag, Number, Text};
 use crate::event::time::Stamp;
 
@@ -116,6 +119,10 @@ pub enum Counts {
 }
 
 impl Model for Counts {
+    fn shape(_shapes: &mut Shapes) -> Value {
+        json!({ "anyOf": [{ "type": "object", "additionalProperties": { "type": ["number", "null"] } }, { "type": "array" }] })
+    }
+
     fn read(json: &str, reader: &mut Reader) -> Option<Self> {
         if !json.starts_with('{') {
             return Many::read(json, reader).map(Counts::Listed);

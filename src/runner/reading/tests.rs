@@ -67,6 +67,21 @@ impl Desk {
     }
 }
 
+#[test]
+fn a_record_whose_line_is_cut_is_kept_whole() {
+    let mut desk = Desk::new();
+    desk.formatter = Formatter::new(OutputFormat::Raw, false).with_max_line_bytes(Some(2_000));
+    let records = [wanted(0, 10), wanted(1, 600_000), wanted(2, 10)];
+    let (lines, dead, _, end) = desk.read(&blob(&records));
+    assert_eq!((lines[0].as_str(), lines[2].as_str()), (records[0].as_str(), records[2].as_str()));
+    assert!(lines[1].len() <= 2_000 && lines[1].ends_with(r#","feed_dropped":{"Pad":600002}}"#), "{}", lines[1]);
+    let End::Done(counts) = end else { panic!("{end:?}") };
+    assert_eq!((counts.read, counts.delivered, counts.dead_lettered), (3, 3, 0), "it was delivered, in part");
+    assert!(dead.iter().all(|letter| (letter.index, letter.reason) == (1, "line_too_long")));
+    assert!(dead.iter().map(|letter| letter.last).eq([false, false, true]));
+    assert_eq!(dead.iter().flat_map(|letter| letter.bytes.clone()).collect::<Vec<_>>(), records[1].as_bytes());
+}
+
 fn wanted(n: usize, size: usize) -> String {
     format!(r#"{{"RecordType":28,"Id":"{n}","CreationTime":"2026-03-02T09:10:{:02}","Pad":"{}"}}"#, n % 60, "x".repeat(size))
 }
