@@ -20,7 +20,7 @@ pub use done::{BUCKET_MS, DoneSet};
 pub use fault::{Fault, Refusal};
 pub use gap::{Gap, GapBlob, GapId, GapReason};
 pub use ids::{ContentId, ContentType, FeedId, InvalidValue, TenantId};
-pub use output::OutputFormat;
+pub use output::{OutputFile, OutputFormat};
 pub use record_type::{RecordType, RecordTypes};
 pub use time::Time;
 pub use window::Window;

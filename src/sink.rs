@@ -36,7 +36,9 @@
 
 mod dead_letter;
 mod delivery;
+mod destination;
 mod drain;
+mod file;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod hangup;
@@ -52,6 +54,8 @@ use crate::domain::{Claim, ContentId, TenantId, Time};
 
 pub use dead_letter::{DEAD_LETTER_LIMIT, DeadLetters, Kept};
 pub use delivery::{Delivery, Letters, Lines};
+pub use destination::Destination;
+pub use file::LinesFile;
 pub use hangup::{HangupWatch, watch_hangup};
 pub use memory::MemorySink;
 pub use output::{Healed, Output};

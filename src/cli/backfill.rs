@@ -67,7 +67,7 @@ pub fn run(args: &BackfillArgs, context: &Context) -> Exit {
         console.error(&why);
         return Exit::Usage;
     }
-    let engine = match Engine::start(true, console) {
+    let engine = match Engine::start(true, context) {
         Ok(engine) => engine,
         Err(exit) => return exit,
     };
@@ -107,8 +107,9 @@ pub fn run(args: &BackfillArgs, context: &Context) -> Exit {
         Ok(jobs) => jobs,
         Err(error) => return failed(&error, Exit::Failed),
     };
+    let watches_stdout = output.is_stdout();
     let sink = Delivery::new(output, DeadLetters::new(job.dir(), DEAD_LETTER_LIMIT));
-    let collection = Collection { console, jobs, one_shot: true, watches_stdout: true, quiet_close: false, engine };
+    let collection = Collection { console, jobs, one_shot: true, watches_stdout, quiet_close: false, engine };
     let collected = collect(collection, sink, store);
     if matches!(collected.exit, Exit::Done | Exit::Gaps)
         && let Err(error) = job.finish()

@@ -11,9 +11,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use super::Exit;
+use super::{Context, Exit};
 use crate::runner::Order;
-use crate::telemetry::Console;
 
 /// Two threads: one can wait for a lock or a page of the disk while the other serves the sockets.
 const WORKERS: usize = 2;
@@ -43,8 +42,9 @@ struct Told {
 
 impl Engine {
     /// Starts the runtime and hears SIGINT and SIGTERM from now on. `one_shot`: the command ends by itself, so that being
-    /// told to end is no success.
-    pub(super) fn start(one_shot: bool, console: &Console) -> Result<Self, Exit> {
+    /// told to end is no success. With an output file of its own, a SIGHUP is not the end.
+    pub(super) fn start(one_shot: bool, context: &Context) -> Result<Self, Exit> {
+        let console = &context.console;
         let runtime = Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build().map_err(|error| {
             console.error(&format!("the runtime can't start: {error}"));
             Exit::Failed
@@ -63,6 +63,8 @@ impl Engine {
         }
         // A file-size limit would kill the process by default; caught, the write fails with an error that says why.
         let _file_size = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()));
+        // Whoever rotates the output file tells so by SIGHUP: it is looked at before each batch anyway, and that is no reason to end.
+        let _moved = context.settings.output.is_some().then(|| signal(SignalKind::hangup()));
         drop(inside);
         Ok(Self { runtime, order, told })
     }

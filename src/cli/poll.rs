@@ -6,20 +6,23 @@ use super::flags::{Everything, SettingFlags};
 use super::{Context, Exit, opened};
 use crate::config::TenantSettings;
 use crate::feed::Plan;
-use crate::sink::{DEAD_LETTER_LIMIT, DeadLetters, Delivery, Output, stdout};
+use crate::sink::{DEAD_LETTER_LIMIT, DeadLetters, Delivery, Destination, LinesFile, Output, stdout};
 
 /// How it can end.
 pub const EXITS: &[Exit] = &Exit::ALL;
 
 /// What it does, for the long help.
 pub const ABOUT: &str = "Collect without end and keep the place: list each feed once an interval, fetch what is new, write one event per \
-        line to stdout, and remember what was delivered.\n\n\
+        line to stdout or a file, and remember what was delivered.\n\n\
         The first start begins with everything that the service still keeps (seven days). SIGTERM or SIGINT finishes what is in hand and \
         ends with 0 within five seconds; a second signal ends at once. A tenant that fails is tried again and holds up no other. The codes \
         1, 3, 130 and 143 come from --once only, 1 also if the state can't be written.\n\n\
         Delivered means: synced to the disk for a regular file; taken by the other side for a pipe, socket or terminal; with --drain, \
         read by the other side for a pipe, which is then waited for. Nothing is committed before it is delivered. --drain changes nothing for \
         a file, and is refused (78) for a socket or terminal, where nothing tells what has been read.\n\n\
+        --output FILE appends to a file of its own, which no other process may write to, and begins the next one by size and time if told \
+        to. A full one is renamed, with the time behind its name, and never deleted. One that was moved away or deleted is begun anew \
+        with the next events; SIGHUP, by which logrotate tells so, is heard and needed for nothing.\n\n\
         --once lists up to the service's now, goes once more over all that it keeps for blobs that were listed late, tries an unreadable \
         blob ten times within about four minutes, and ends.";
 
@@ -36,7 +39,7 @@ pub struct PollArgs {
 
 /// Runs it.
 pub fn run(args: &PollArgs, context: &Context) -> Exit {
-    let engine = match Engine::start(args.once, &context.console) {
+    let engine = match Engine::start(args.once, context) {
         Ok(engine) => engine,
         Err(exit) => return exit,
     };
@@ -63,14 +66,26 @@ pub fn run(args: &PollArgs, context: &Context) -> Exit {
             return Exit::Failed;
         }
     };
+    let watches_stdout = output.is_stdout();
     let sink = Delivery::new(output, DeadLetters::new(&context.settings.state_dir, DEAD_LETTER_LIMIT));
-    let collection =
-        Collection { console: &context.console, jobs, one_shot: once, watches_stdout: true, quiet_close: false, engine };
+    let collection = Collection { console: &context.console, jobs, one_shot: once, watches_stdout, quiet_close: false, engine };
     collect(collection, sink, store).exit
 }
 
 /// Standard output for a command that keeps a place, with a torn last line ended: what is delivered there is what the settings say.
-pub(super) fn open_delivery(context: &Context) -> Result<Output, Exit> {
+pub(super) fn open_delivery(context: &Context) -> Result<Destination, Exit> {
+    if let Some(file) = &context.settings.output {
+        return match LinesFile::open(file.clone()) {
+            Ok((output, healed)) => {
+                tracing::debug!(event = "output_opened", ?healed);
+                Ok(Destination::File(Box::new(output)))
+            }
+            Err(error) => {
+                context.console.error(&error.to_string());
+                Err(Exit::OutputClosed)
+            }
+        };
+    }
     let mut output = open_stdout(context)?;
     if context.settings.drain
         && let Err(error) = output.drain()
@@ -78,7 +93,7 @@ pub(super) fn open_delivery(context: &Context) -> Result<Output, Exit> {
         context.console.error(&error.to_string());
         return Err(Exit::Config);
     }
-    Ok(output)
+    Ok(Destination::Stdout(output))
 }
 
 /// Standard output, with a torn last line ended.

@@ -71,6 +71,7 @@ fn sample(about: &About) -> String {
         (_, Kind::Duration) => "2h",
         (_, Kind::Moment) => "2026-03-01T00:00:00Z",
         ("max_line_bytes", _) => "4096",
+        ("rotate_bytes", _) => "67108864",
         (_, Kind::Number) => "7",
         (_, Kind::Types) => "28,AirInvestigation",
         _ => about.choices.first().unwrap_or(&"something"),

@@ -30,6 +30,13 @@ pub const LINE_BYTES_MIN: u32 = 1024;
 /// The longest limit of a line: no record makes a longer one in any format.
 pub const LINE_BYTES_MAX: u32 = 64 << 20;
 
+/// The shortest output file that is rotated: a batch fits.
+pub const ROTATE_BYTES_MIN: u32 = 4 << 20;
+/// The shortest and the longest span of one output file.
+pub const ROTATE_EVERY_MIN: Duration = Duration::from_secs(60);
+/// See [`ROTATE_EVERY_MIN`].
+pub const ROTATE_EVERY_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+
 /// The directory of the store if neither a setting nor systemd names one.
 pub const STATE_DIR: &str = "state";
 

@@ -12,7 +12,7 @@ use super::problem::{Place, Problems};
 use super::settings::Settings;
 use super::table as t;
 use super::tenants;
-use crate::domain::RecordTypes;
+use crate::domain::{OutputFile, RecordTypes};
 
 /// What a command needs of the settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +87,7 @@ pub(super) fn load_with(
         syslog_header: typed.process().find(&t::SYSLOG_HEADER).or_default(),
         envelope: typed.process().find(&t::ENVELOPE).or_default(),
         max_line_bytes: typed.process().find(&t::MAX_LINE_BYTES).value().map(|bytes| bytes as usize),
+        output: output(&typed, &mut problems),
         drain: typed.process().find(&t::DRAIN).or_default(),
         record_types: typed.process().find(&t::RECORD_TYPES).or(RecordTypes::defender()),
         log: LogSettings {
@@ -110,6 +111,24 @@ pub(super) fn load_with(
     }
     problems.sort();
     Err(problems)
+}
+
+/// The file for events. What says how it is rotated says nothing without it.
+fn output(typed: &Typed<'_>, problems: &mut Problems) -> Option<OutputFile> {
+    let (bytes, every) = (typed.process().find(&t::ROTATE_BYTES), typed.process().find(&t::ROTATE_EVERY));
+    let path = typed.process().find(&t::OUTPUT);
+    if matches!(path, Found::Absent) {
+        let places = [
+            if let Found::Value(_, place) = &bytes { Some(place) } else { None },
+            if let Found::Value(_, place) = &every { Some(place) } else { None },
+        ];
+        for place in places.into_iter().flatten() {
+            problems.add(place.clone(), "there is no output file to rotate: name one (output), or leave this out");
+        }
+    }
+    let path = path.value()?;
+    let (rotate_bytes, rotate_every) = (bytes.value().map(u64::from), every.value());
+    Some(OutputFile { path: typed.absolute(&path), rotate_bytes, rotate_every })
 }
 
 /// The directory of the store. systemd names it in `$STATE_DIRECTORY` if the unit has `StateDirectory=`, several with colons between.

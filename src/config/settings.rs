@@ -9,7 +9,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::{Cloud, LogSettings, Problem, SecretSource};
-use crate::domain::{ContentType, InvalidValue, OutputFormat, RecordTypes, TenantId, Time};
+use crate::domain::{ContentType, InvalidValue, OutputFile, OutputFormat, RecordTypes, TenantId, Time};
 
 /// What to do about a feed without a subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -67,6 +67,8 @@ pub struct Settings {
     pub envelope: bool,
     /// How many bytes a line may have; nothing: any number.
     pub max_line_bytes: Option<usize>,
+    /// The file that events go to, and when the next one begins; nothing: standard output.
+    pub output: Option<OutputFile>,
     /// Whether what goes to a pipe is delivered only when it has been read.
     pub drain: bool,
     /// Which records are wanted where there is no tenant to ask (`decode`, `demo`); a tenant has its own.

@@ -17,10 +17,11 @@ use crate::domain::{ContentType, OutputFormat, RecordTypes, TenantId, Time};
 /// All settings, in the order of the help.
 pub fn settings() -> &'static [&'static dyn Setting] {
     #[rustfmt::skip]
-    static ALL: [&dyn Setting; 27] = [
+    static ALL: [&dyn Setting; 30] = [
         &TENANT, &TENANT_ID, &CLIENT_ID, &CLIENT_SECRET_FILE, &PUBLISHER_ID, &CLOUD, &API_URL, &LOGIN_URL,
         &CONTENT_TYPE, &NOT_BEFORE, &POLL_INTERVAL, &LOOK_BACK, &REQUESTS_PER_MINUTE, &CONCURRENCY, &SUBSCRIPTION,
-        &RECORD_TYPES, &FORMAT, &ORIGINAL, &SYSLOG_HEADER, &ENVELOPE, &MAX_LINE_BYTES, &DRAIN,
+        &RECORD_TYPES, &FORMAT, &ORIGINAL, &SYSLOG_HEADER, &ENVELOPE, &MAX_LINE_BYTES,
+        &OUTPUT, &ROTATE_BYTES, &ROTATE_EVERY, &DRAIN,
         &STATE_DIR,
         &CONFIG, &LOG_FORMAT, &LOG_LEVEL, &QUIET,
     ];
@@ -307,6 +308,48 @@ pub(super) static MAX_LINE_BYTES: Key<u32> = Key {
         ..PLAIN
     },
     read: |texts| number(texts, d::LINE_BYTES_MIN, d::LINE_BYTES_MAX),
+};
+
+pub(super) static OUTPUT: Key<PathBuf> = Key {
+    about: About {
+        name: "output",
+        scope: Scope::Process,
+        group: Group::Delivery,
+        kind: Kind::Path,
+        value_name: "FILE",
+        help: "Append the events to this file; one that was moved away or deleted is begun anew",
+        default: "standard output",
+        ..PLAIN
+    },
+    read: path,
+};
+
+pub(super) static ROTATE_BYTES: Key<u32> = Key {
+    about: About {
+        name: "rotate_bytes",
+        scope: Scope::Process,
+        group: Group::Delivery,
+        kind: Kind::Number,
+        value_name: "N",
+        help: "Begin the next file before the output file grows longer than this; the full one gets the time behind its name",
+        default: "no limit",
+        ..PLAIN
+    },
+    read: |texts| number(texts, d::ROTATE_BYTES_MIN, u32::MAX),
+};
+
+pub(super) static ROTATE_EVERY: Key<Duration> = Key {
+    about: About {
+        name: "rotate_every",
+        scope: Scope::Process,
+        group: Group::Delivery,
+        kind: Kind::Duration,
+        value_name: "DURATION",
+        help: "Begin the next file at each multiple of this span since 1970 in UTC, with the first events after it (24h: at midnight)",
+        default: "never",
+        ..PLAIN
+    },
+    read: |texts| duration(texts, d::ROTATE_EVERY_MIN, d::ROTATE_EVERY_MAX),
 };
 
 pub(super) static DRAIN: Key<bool> = Key {

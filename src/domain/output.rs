@@ -1,9 +1,22 @@
-//! The names of the output formats.
+//! The names of the output formats, and the file that lines may go to.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use super::InvalidValue;
+
+/// The file that lines go to, and when the next one begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputFile {
+    /// The file.
+    pub path: PathBuf,
+    /// A batch that would make the file longer than this begins the next one; nothing: no limit.
+    pub rotate_bytes: Option<u64>,
+    /// The next file begins with each span of this length since 1970, UTC (a day: at midnight); nothing: never.
+    pub rotate_every: Option<Duration>,
+}
 
 /// What a line of output looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

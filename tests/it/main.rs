@@ -22,6 +22,7 @@ mod days;
 mod demo;
 mod dependencies;
 mod drain;
+mod files;
 mod floods;
 mod house;
 mod many_tenants;

@@ -18,7 +18,7 @@ pub(super) fn look(settings: &Settings) -> Findings {
     let mut findings = Findings::default();
     look_at_settings(settings, &mut findings);
     look_at_state(&settings.state_dir, &mut findings);
-    look_at_output(settings.drain, &mut findings);
+    look_at_output(settings, &mut findings);
     findings
 }
 
@@ -131,7 +131,30 @@ fn transient(_dir: &Path) -> Option<&'static str> {
     None
 }
 
-fn look_at_output(drain: bool, findings: &mut Findings) {
+/// Nothing is created: what is missing is so for a reason until a poller starts.
+fn look_at_output_file(path: &Path, findings: &mut Findings) {
+    let name = path.display();
+    let problem = match (std::fs::metadata(path), path.parent().map(std::fs::metadata)) {
+        (Ok(there), _) if there.is_file() => None,
+        (Ok(_), _) => Some("is no regular file".to_owned()),
+        (Err(error), _) if error.kind() != std::io::ErrorKind::NotFound => Some(format!("can't be looked at: {error}")),
+        (Err(_), Some(Ok(dir))) if dir.is_dir() => None,
+        (Err(_), _) => Some("can't be created: its directory does not exist".to_owned()),
+    };
+    match problem {
+        None => findings.ok("output", format!("events go to {name}: one counts as delivered once it is synced to the disk")),
+        Some(problem) => {
+            let next = "name another file (output), or create its directory";
+            findings.fail("output", format!("the output file {name} {problem}"), next, Exit::OutputClosed);
+        }
+    }
+}
+
+fn look_at_output(settings: &Settings, findings: &mut Findings) {
+    if let Some(file) = &settings.output {
+        return look_at_output_file(&file.path, findings);
+    }
+    let drain = settings.drain;
     if let Err(error) = crate::sink::stdout() {
         return findings.fail("output", error.to_string(), "", Exit::OutputClosed);
     }

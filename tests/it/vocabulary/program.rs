@@ -326,6 +326,11 @@ impl Started {
         self.signal(Signal::INT);
     }
 
+    /// Tells it that its output file was moved away.
+    pub(crate) fn sighup(&self) {
+        self.signal(Signal::HUP);
+    }
+
     /// Kills it; nothing of it runs on.
     pub(crate) fn sigkill(self) -> Ended {
         self.signal(Signal::KILL);
