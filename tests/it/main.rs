@@ -23,6 +23,7 @@ mod demo;
 mod dependencies;
 mod drain;
 mod floods;
+mod formats;
 mod house;
 mod many_tenants;
 mod output;
