@@ -58,7 +58,7 @@ fn each_format_tells_of_each_record() {
 fn the_record_s_own_text_comes_along_if_that_is_asked_for() {
     let host = Host::new();
     let record = long_mail("a", 10);
-    let file = host.write("kept.json", &format!("[{record}]"));
+    let file = host.write("kept.json", format!("[{record}]"));
     for (format, place) in [("ecs", "/event/original"), ("ocsf", "/raw_data")] {
         let with = host.run("decode").args(["--format", format, "--original"]).arg(&file).run().expect(0).lines();
         assert_eq!(json(&with[0]).pointer(place).unwrap(), &record, "{format}");
