@@ -24,6 +24,7 @@ mod dependencies;
 mod drain;
 mod files;
 mod floods;
+mod formats;
 mod house;
 mod many_tenants;
 mod output;
