@@ -77,8 +77,6 @@ mutants! {
     P13: Simulation;
     /// What became available while there was no subscription is passed over without a word (Elastic).
     P13b: Simulation;
-    /// What one clock alone calls too old is written off, though the other contradicts it (the same, and SEKOIA's clock).
-    P13c: Simulation;
     /// A blob that is not found is dropped without a word (Beats).
     P14: Simulation;
     /// Only the first record of a blob is read (Data Prepper).
