@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::field::{Field, Form, Model};
 use super::fields::{Joined, Untyped, fields};
-use super::json;
+use super::json::{self, Member};
 use super::object::{Object, peek};
 use super::reader::{DriftKind, Reader};
 use super::schema::Shapes;
@@ -55,6 +55,22 @@ pub type EntityOf<Kind> = Object<Joined<EntityCommon, Kind>>;
 /// Entities within entities that are typed; deeper ones stay as they are. Real ones nest three deep: message, file, hash.
 const MAX_ENTITY_DEPTH: u32 = 8;
 
+/// The kind of an entity that declares none, or one that nobody knows, by fields that no other kind has.
+fn guessed(members: &[Member<'_>]) -> Option<&'static str> {
+    const SIGNS: &[(&str, &[&str])] = &[
+        ("mailCluster", &["NetworkMessageIds", "MailCount"]),
+        ("mailMessage", &["NetworkMessageId", "InternetMessageId", "Recipient", "P1Sender", "P2Sender", "Sender"]),
+        ("mailbox", &["MailboxPrimaryAddress", "Upn"]),
+        ("url", &["Url"]),
+        ("file", &["FileHashes"]),
+    ];
+    let has = |name: &str| members.iter().any(|member| json::same_name(name, &member.name));
+    if members.iter().any(|member| member.name == "$ref") {
+        return None;
+    }
+    SIGNS.iter().find(|(_, names)| names.iter().any(|name| has(name))).map(|(kind, _)| *kind)
+}
+
 macro_rules! entities {
     ($($(#[$doc:meta])* $variant:ident($kind:ty) = $($name:literal)|+;)*) => {
         /// An entity, by kind. Kinds are compared without case, hyphens, spaces and underscores.
@@ -80,9 +96,14 @@ macro_rules! entities {
                 }
                 let members = json::members(json, reader).ok()?;
                 let kind: Field<Text> = peek(&members, "Type");
-                let kind = kind.get().map(Text::as_str);
+                let declared = kind.get().map(|kind| kind.as_str().trim());
+                let known = declared.filter(|kind| [$($($name),+),*].iter().any(|name| json::same_name(name, kind)));
+                if declared.is_some() && known.is_none() {
+                    reader.within("Type", |reader| reader.drifted(DriftKind::UnknownValue));
+                }
+                let kind = known.or_else(|| guessed(&members));
                 reader.entities += 1;
-                let is = |names: &[&str]| kind.is_some_and(|kind| names.iter().any(|name| json::same_name(name, kind.trim())));
+                let is = |names: &[&str]| kind.is_some_and(|kind| names.iter().any(|name| json::same_name(name, kind)));
                 let entity = match () {
                     $(() if is(&[$($name),+]) => {
                         reader.charge(size_of::<EntityOf<$kind>>());
@@ -90,9 +111,6 @@ macro_rules! entities {
                     })*
                     () => {
                         reader.charge(size_of::<EntityOf<Untyped>>());
-                        if kind.is_some() {
-                            reader.within("Type", |reader| reader.drifted(DriftKind::UnknownValue));
-                        }
                         Entity::Other(Box::new(Object::from_members(&members, reader)))
                     }
                 };
@@ -175,6 +193,24 @@ mod tests {
         assert!(drift.is_empty());
         assert!(matches!(read(r#"{"MailCount":3,"Type":"MailCluster"}"#).0, Entity::MailCluster(_)));
         assert!(matches!(read(r#"{"Type":["cloud-application"],"AppId":1}"#).0, Entity::CloudApplication(_)));
+    }
+
+    #[test]
+    fn a_kind_that_is_not_told_is_guessed() {
+        let kind = |json: &str| read(json).0;
+        assert!(matches!(kind(r#"{"NetworkMessageIds":["a"],"Url":"u"}"#), Entity::MailCluster(_)));
+        assert!(matches!(kind(r#"{"Type":"?","MailCount":2}"#), Entity::MailCluster(_)));
+        for name in ["NetworkMessageId", "InternetMessageId", "Recipient", "P1Sender", "P2Sender", "Sender"] {
+            assert!(matches!(kind(&format!("{{\"$id\":\"1\",\"{name}\":\"a\"}}")), Entity::MailMessage(_)), "{name}");
+        }
+        assert!(matches!(kind(r#"{"MailboxPrimaryAddress":"a@b"}"#), Entity::Mailbox(_)));
+        assert!(matches!(kind(r#"{"Upn":"a@b","Type":null}"#), Entity::Mailbox(_)));
+        assert!(matches!(kind(r#"{"FileHashes":[]}"#), Entity::File(_)));
+        assert!(matches!(kind(r#"{"$ref":"3","Url":"u"}"#), Entity::Other(_)));
+        assert!(matches!(kind(r#"{"Type":"ip","Url":"u"}"#), Entity::Ip(_)));
+        let (Entity::Url(url), drift) = read(r#"{"Type":"brand-new-kind","Url":"u"}"#) else { panic!("a link") };
+        assert_eq!((url.own.url.get().map(Text::as_str), drift), (Some("u"), vec!["Type unknown_value".to_owned()]));
+        assert!(read(r#"{"Url":"u"}"#).1.is_empty());
     }
 
     #[test]

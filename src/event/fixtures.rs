@@ -35,6 +35,7 @@ const FIXTURES: &[&str] = &[
     fixture!("mail-scalars-and-lists"),
     fixture!("mail-spaced-names"),
     fixture!("other-alert"),
+    fixture!("other-mail-alert"),
     fixture!("other-quarantine"),
     fixture!("other-submission"),
     fixture!("untellable-type"),

@@ -112,10 +112,10 @@ impl Event {
             Event::Other(record) => (About::Other(Box::new(NeighbourFacts::of(&record.own))), said(&record.own.event_deep_link)),
         };
         let client = match self {
-            Event::Other(record) => said(&record.own.client_ip_address).or(said(&record.own.actor_ip_address)),
-            _ => None,
+            Event::Other(record) => [said(&record.own.client_ip_address), said(&record.own.actor_ip_address)],
+            _ => [None, None],
         };
-        let client = said(&common.client_ip).or(client).and_then(Host::of);
+        let client = [said(&common.client_ip)].into_iter().chain(client).flatten().find_map(Host::of_client);
         of_all(common, self.record_type(), client, portal, about)
     }
 }

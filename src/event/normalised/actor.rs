@@ -62,6 +62,9 @@ impl<'a> Address<'a> {
     }
 }
 
+/// What stands before a v4 address that is written as a v6 one.
+const MAPPED: &str = "::ffff:";
+
 /// A machine by its address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Host<'a> {
@@ -84,6 +87,16 @@ impl<'a> Host<'a> {
         };
         let bare = bare.split_once('%').map_or(bare, |(address, _)| address);
         bare.parse().ok().map(|ip| Host { text: bare, ip })
+    }
+
+    /// As [`Host::of`], but of a v4 address that is written as a v6 one, as clients are: `::ffff:192.0.2.1`, with or
+    /// without a port behind.
+    pub(super) fn of_client(text: &'a str) -> Option<Host<'a>> {
+        let text = text.trim();
+        let host = Host::of(text);
+        let bare = host.map_or(text, |host| host.text);
+        let mapped = bare.split_at_checked(MAPPED.len()).filter(|(prefix, _)| prefix.eq_ignore_ascii_case(MAPPED));
+        mapped.and_then(|(_, rest)| Host::of(rest)).filter(|host| host.ip.is_ipv4()).or(host)
     }
 }
 
@@ -115,5 +128,17 @@ mod tests {
         for odd in ["", "192.0.2", "host.example:80", "unknown", "1.2.3.4, 5.6.7.8", "[x"] {
             assert_eq!(Host::of(odd), None, "{odd}");
         }
+    }
+
+    #[test]
+    fn a_client_is_told_without_the_prefix_of_mapped_addresses() {
+        let text = |text| Host::of_client(text).map(|host| host.text);
+        for mapped in ["::ffff:192.0.2.1", "::FFFF:192.0.2.1:443", "[::ffff:192.0.2.1]:443", " 192.0.2.1:443"] {
+            assert_eq!(text(mapped), Some("192.0.2.1"), "{mapped}");
+        }
+        assert_eq!(text("::ffff:c000:201"), Some("::ffff:c000:201"));
+        assert_eq!(text("2001:db8::1"), Some("2001:db8::1"));
+        assert_eq!(text("::ffff:<null>"), None);
+        assert_eq!(Host::of("::ffff:192.0.2.1").map(|host| host.text), Some("::ffff:192.0.2.1"));
     }
 }

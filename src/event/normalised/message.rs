@@ -6,13 +6,13 @@ use super::{Address, Choice, FileFacts, Host, Word, choice, each_said, instant, 
 use crate::event::Record;
 use crate::event::code::{DetectionType, Policy, PolicyAction};
 use crate::event::entity::{self, SubmissionMail};
-use crate::event::field::{Either, Field, Many};
+use crate::event::field::{Either, Field, Many, OneOrMany};
 use crate::event::mail::{AuthDetail, Mail, SystemOverride};
 use crate::event::name::{
     AuthCheck, AuthResult, DeliveryAction, DeliveryLocation, DetectionTechnology, Directionality, OverrideResult, OverrideSource,
     PhishConfidence, Verdict, YesNo,
 };
-use crate::event::neighbour::Neighbour;
+use crate::event::neighbour::{AlertData, Neighbour};
 use crate::event::object::Object;
 use crate::event::text::Text;
 
@@ -182,18 +182,39 @@ impl<'a> MailFacts<'a> {
 
     /// What a record of another type says of a message; nothing if it tells of none.
     pub(super) fn of_neighbour(record: &'a Neighbour) -> Option<MailFacts<'a>> {
-        let (message_id, network_message_id) = (said(&record.internet_message_id), said(&record.network_message_id));
-        message_id.or(network_message_id)?;
-        Some(MailFacts {
-            sender: said(&record.p2_sender).and_then(Address::of),
-            envelope_sender: said(&record.p1_sender).and_then(Address::of),
-            recipients: each_said(&record.recipients),
-            subject: verbatim(&record.subject),
-            message_id,
-            network_message_id,
+        let alert = said(&record.alert_id).and_then(|_| record.data.get());
+        let alert = alert.and_then(|data| match data {
+            Either::First(data) => data.value.as_ref(),
+            Either::Second(_) => None,
+        });
+        let behind = alert.map(|data| MailFacts::of_alert(data)).unwrap_or_default();
+        let recipients = each_said(&record.recipients);
+        let mail = MailFacts {
+            sender: said(&record.p2_sender).and_then(Address::of).or(behind.sender),
+            envelope_sender: said(&record.p1_sender).and_then(Address::of).or(behind.envelope_sender),
+            recipients: if recipients.is_empty() { behind.recipients } else { recipients },
+            subject: verbatim(&record.subject).or(behind.subject),
+            message_id: said(&record.internet_message_id).or(behind.message_id),
+            network_message_id: said(&record.network_message_id).or(behind.network_message_id),
             source: said(&record.sender_ip).and_then(Host::of),
             ..MailFacts::default()
-        })
+        };
+        (mail != MailFacts::default()).then_some(mail)
+    }
+
+    /// What the text of an alert says of a message.
+    fn of_alert(data: &'a AlertData) -> MailFacts<'a> {
+        let sender = said(&data.tsd).or(said(&data.mfrm)).and_then(Address::of);
+        let recipients = apart(&data.trc);
+        MailFacts {
+            sender,
+            envelope_sender: sender,
+            recipients: if recipients.is_empty() { apart(&data.to) } else { recipients },
+            subject: verbatim(&data.ms).or(verbatim(&data.von)),
+            message_id: said(&data.imsgid),
+            network_message_id: said(&data.aii),
+            ..MailFacts::default()
+        }
     }
 
     pub(super) fn of_submission(mail: &'a SubmissionMail) -> MailFacts<'a> {
@@ -235,6 +256,13 @@ impl<'a> Authentication<'a> {
         }
         found
     }
+}
+
+/// Addresses with `,` or `;` between them.
+fn apart(field: &Field<OneOrMany<Text>>) -> Vec<&str> {
+    let texts = field.get().into_iter().flat_map(|texts| texts.0.iter());
+    let each = texts.flat_map(|text| text.as_str().split([',', ';'])).map(str::trim);
+    each.filter(|text| !text.is_empty()).collect()
 }
 
 fn overrides<'a>(field: &'a Field<Many<Object<SystemOverride>>>) -> Vec<Override<'a>> {

@@ -71,3 +71,37 @@ fn an_investigation_tells_its_alert_and_what_it_is_about() {
         assert_eq!(says.any_time(), says.happened());
     });
 }
+
+#[test]
+fn an_alert_tells_of_a_message_in_the_text_of_its_data() {
+    let mail = |json: &str, check: &dyn Fn(Option<&MailFacts<'_>>)| {
+        with(json, |says| {
+            let About::Other(neighbour) = &says.about else { panic!("another type") };
+            check(neighbour.mail.as_ref());
+        });
+    };
+    let json = r#"{"RecordType":40,"AlertId":"a","Data":"{\"imsgid\":\"<1@b>\",\"aii\":\"n\",\"ms\":\"s\",\"von\":\"t\",\"trc\":\"a@b;c@d, e@f\",\"to\":\"x@y\",\"tsd\":\"g@h\",\"mfrm\":\"i@j\"}"}"#;
+    mail(json, &|mail| {
+        let mail = mail.unwrap();
+        assert_eq!((mail.message_id, mail.network_message_id, mail.subject), (Some("<1@b>"), Some("n"), Some("s")));
+        assert_eq!(mail.recipients, ["a@b", "c@d", "e@f"]);
+        assert_eq!((mail.sender.map(|it| it.text), mail.envelope_sender.map(|it| it.text)), (Some("g@h"), Some("g@h")));
+    });
+    mail(r#"{"AlertId":"a","Subject":"s","Data":{"von":"t","to":["x@y"],"mfrm":"i@j","new":1}}"#, &|mail| {
+        let mail = mail.unwrap();
+        assert_eq!((mail.subject, mail.recipients.as_slice()), (Some("s"), &["x@y"][..]), "the record's own first");
+        assert_eq!(mail.sender.map(|it| it.text), Some("i@j"));
+    });
+    mail(r#"{"RecordType":29,"Recipients":["a@b"]}"#, &|mail| assert_eq!(mail.unwrap().recipients, ["a@b"]));
+    for none in [r#"{"AlertId":"a","Data":"no JSON"}"#, r#"{"AlertId":"a","Data":[1]}"#, r#"{"Data":{"to":"a@b"}}"#] {
+        mail(none, &|mail| assert_eq!(mail, None, "{none}"));
+    }
+}
+
+#[test]
+fn a_client_that_is_no_address_hides_no_other() {
+    let client = |json| with(json, |says| says.client.map(|client| client.text.to_owned()));
+    assert_eq!(client(r#"{"ClientIP":"<null>","ActorIpAddress":"::ffff:192.0.2.1"}"#).as_deref(), Some("192.0.2.1"));
+    assert_eq!(client(r#"{"ClientIP":"<null>","ClientIPAddress":"x","ActorIpAddress":"192.0.2.1"}"#).as_deref(), Some("192.0.2.1"));
+    assert_eq!(client(r#"{"ClientIP":"192.0.2.2","ClientIPAddress":"192.0.2.1"}"#).as_deref(), Some("192.0.2.2"));
+}
