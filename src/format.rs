@@ -36,6 +36,8 @@ mod xdr;
 #[cfg(test)]
 mod documented;
 #[cfg(test)]
+mod facts;
+#[cfg(test)]
 mod forgery;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;

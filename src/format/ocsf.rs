@@ -78,7 +78,7 @@ fn mapped(event: &Event, raw: &[u8], origin: Origin<'_>, out: &mut Vec<u8>) {
         it.number("severity_id", says.severity().map_or(0, severity));
         it.object("metadata", |it| metadata(it, event, &says, &class, origin));
         match &says.about {
-            About::Mail(about) => mail::write(it, about, event, &mut told),
+            About::Mail(about) => mail::write(it, about, &says, event, &mut told),
             About::Click(about) => finding::click(it, about, &says, &finding_uid(&says, raw, origin), &mut told),
             About::Document(about) => finding::document(it, about, &says, &finding_uid(&says, raw, origin)),
             About::Investigation(about) => finding::investigation(it, about, &says, &finding_uid(&says, raw, origin), &mut told),

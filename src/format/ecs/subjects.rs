@@ -2,18 +2,18 @@
 
 use crate::event::name::Directionality;
 use crate::event::normalised::{
-    About, AlertFacts, ClickFacts, Digest, DigestKind, DocumentFacts, FileFacts, InvestigationFacts, Link, MailFacts,
-    NeighbourFacts, Normalised, Word,
+    About, AlertFacts, ClickFacts, Digest, DigestKind, DocumentFacts, FileFacts, Host, InvestigationFacts, Link,
+    MailFacts, Mailbox, NeighbourFacts, Normalised, Word,
 };
 use crate::format::members::Object;
 
 /// Adds the fields of what the event is about.
 pub(super) fn write(it: &mut Object<'_>, says: &Normalised<'_>) {
     match &says.about {
-        About::Mail(mail) => message(it, mail),
-        About::Click(click) => clicked(it, click),
-        About::Document(found) => document(it, found),
-        About::Investigation(investigation) => investigated(it, investigation),
+        About::Mail(mail) => message(it, mail, says.client),
+        About::Click(click) => clicked(it, click, says.client),
+        About::Document(found) => document(it, found, says.client),
+        About::Investigation(investigation) => investigated(it, investigation, says.client),
         About::Other(neighbour) => other(it, neighbour, says),
     }
     it.object("related", |it| related(it, says));
@@ -21,26 +21,31 @@ pub(super) fn write(it: &mut Object<'_>, says: &Normalised<'_>) {
 
 fn other(it: &mut Object<'_>, neighbour: &NeighbourFacts<'_>, says: &Normalised<'_>) {
     if let Some(mail) = &neighbour.mail {
-        it.object("email", |it| email(it, std::slice::from_ref(mail)));
+        it.object("email", |it| email(it, std::slice::from_ref(mail), &[]));
     }
     let source = says.client.or(neighbour.mail.as_ref().and_then(|mail| mail.source));
-    it.object("source", |it| it.text("ip", source.map(|source| source.text)));
+    source_ip(it, source);
     if let Some(found) = &neighbour.alert {
         alert(it, found, None);
     }
 }
 
-fn message(it: &mut Object<'_>, mail: &MailFacts<'_>) {
-    it.object("email", |it| email(it, std::slice::from_ref(mail)));
-    it.object("source", |it| it.text("ip", mail.source.map(|source| source.text)));
+fn source_ip(it: &mut Object<'_>, source: Option<Host<'_>>) {
+    it.object("source", |it| it.text("ip", source.map(|source| source.text)));
+}
+
+fn message(it: &mut Object<'_>, mail: &MailFacts<'_>, client: Option<Host<'_>>) {
+    it.object("email", |it| email(it, std::slice::from_ref(mail), &[]));
+    source_ip(it, mail.source.or(client));
     it.object("rule", |it| {
         it.text("name", mail.policy.and_then(|policy| policy.name));
         it.text("category", mail.verdict.map(|verdict| verdict.text));
     });
 }
 
-/// The messages of one event. What the schema has once is that of the first that tells it.
-fn email(it: &mut Object<'_>, mails: &[MailFacts<'_>]) {
+/// The messages of one event, and the mailboxes that it is about. What the schema has once is that of the first message that
+/// tells it.
+fn email(it: &mut Object<'_>, mails: &[MailFacts<'_>], mailboxes: &[Mailbox<'_>]) {
     it.text("local_id", mails.iter().find_map(|mail| mail.network_message_id));
     it.text("message_id", mails.iter().find_map(|mail| mail.message_id));
     it.text("subject", mails.iter().find_map(|mail| mail.subject));
@@ -51,7 +56,8 @@ fn email(it: &mut Object<'_>, mails: &[MailFacts<'_>]) {
     let sender = mails.iter().find_map(|mail| mail.envelope_sender);
     it.object("sender", |it| it.text("address", sender.map(|sender| sender.text)));
     let recipients = mails.iter().flat_map(|mail| &mail.recipients);
-    it.object("to", |it| it.texts("address", recipients.copied()));
+    let owners = mailboxes.iter().filter_map(|mailbox| mailbox.address).map(|address| address.text);
+    it.object("to", |it| it.texts("address", recipients.copied().chain(owners)));
     let attachments = mails.iter().flat_map(|mail| &mail.attachments);
     it.objects("attachments", attachments, |it, file| it.object("file", |it| attached(it, file)));
 }
@@ -80,9 +86,9 @@ fn hashes(it: &mut Object<'_>, file: &FileFacts<'_>) {
     }
 }
 
-fn clicked(it: &mut Object<'_>, click: &ClickFacts<'_>) {
+fn clicked(it: &mut Object<'_>, click: &ClickFacts<'_>, client: Option<Host<'_>>) {
     it.object("url", |it| url(it, click.url));
-    it.object("source", |it| it.text("ip", click.source.map(|source| source.text)));
+    source_ip(it, click.source.or(client));
     it.object("email", |it| it.text("local_id", click.network_message_id));
     it.object("service", |it| {
         it.text("name", click.app);
@@ -102,10 +108,10 @@ fn url(it: &mut Object<'_>, text: Option<&str>) {
     it.text("fragment", link.fragment);
 }
 
-fn document(it: &mut Object<'_>, found: &DocumentFacts<'_>) {
+fn document(it: &mut Object<'_>, found: &DocumentFacts<'_>, client: Option<Host<'_>>) {
+    source_ip(it, client);
     it.object("file", |it| {
         file(it, &found.file);
-        it.text("uid", found.file.uid);
         it.time("mtime", found.modified);
     });
     it.object("url", |it| url(it, found.file.path));
@@ -124,11 +130,11 @@ fn file(it: &mut Object<'_>, file: &FileFacts<'_>) {
     it.object("hash", |it| hashes(it, file));
 }
 
-fn investigated(it: &mut Object<'_>, investigation: &InvestigationFacts<'_>) {
+fn investigated(it: &mut Object<'_>, investigation: &InvestigationFacts<'_>, client: Option<Host<'_>>) {
     let subjects = &investigation.subjects;
-    it.object("email", |it| email(it, &subjects.mails));
+    it.object("email", |it| email(it, &subjects.mails, &subjects.mailboxes));
     let mut sources = subjects.mails.iter().filter_map(|mail| mail.source).chain(subjects.hosts.iter().copied());
-    it.object("source", |it| it.text("ip", sources.next().map(|source| source.text)));
+    source_ip(it, sources.next().or(client));
     it.object("url", |it| url(it, subjects.all_urls().next()));
     if let Some(first) = subjects.files.first() {
         it.object("file", |it| file(it, first));

@@ -47,7 +47,7 @@ pub(super) fn click(it: &mut Object<'_>, click: &ClickFacts<'_>, says: &Normalis
             it.object("url", |it| things::url(it, url));
         }
         it.object("user", |it| things::user(it, user));
-        it.object("src_endpoint", |it| things::host(it, click.source));
+        it.object("src_endpoint", |it| things::host(it, click.source.or(says.client)));
     });
     if let Some((action, disposition)) = click.action.map(page) {
         it.number("action_id", action);
@@ -98,6 +98,7 @@ pub(super) fn document(it: &mut Object<'_>, document: &DocumentFacts<'_>, says: 
             });
         }
         it.object("user", |it| things::user(it, says.actor.filter(|actor| !actor.is_system).map(|actor| actor.name)));
+        it.object("src_endpoint", |it| things::host(it, says.client));
     });
     if let Some(verdict) = file.verdict.and_then(|verdict| verdict.known) {
         it.number("action_id", 3);
@@ -232,10 +233,14 @@ fn evidence(it: &mut Object<'_>, evidence: Evidence<'_, '_>) {
     }
 }
 
-/// A process. The schema wants its number or id; without either, it is data.
+/// A process. The schema wants its number or id; without either, it is data and the file that was run.
 fn started(it: &mut Object<'_>, process: &ProcessFacts<'_>) {
     let Some(id) = process.id else {
-        return it.object("data", |it| it.text("command_line", process.command));
+        it.object("data", |it| it.text("command_line", process.command));
+        if let Some(image) = &process.image {
+            it.object("file", |it| things::file(it, image));
+        }
+        return;
     };
     it.object("process", |it| {
         match id.parse::<i32>() {

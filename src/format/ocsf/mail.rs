@@ -3,17 +3,17 @@
 use super::{Told, things};
 use crate::event::Event;
 use crate::event::name::{DeliveryAction, DeliveryLocation, Directionality};
-use crate::event::normalised::{MailFacts, Word};
+use crate::event::normalised::{MailFacts, Normalised, Word};
 use crate::format::members::Object;
 
 /// Adds what a message is, and notes what it has told.
-pub(super) fn write(it: &mut Object<'_>, mail: &MailFacts<'_>, event: &Event, told: &mut Told) {
+pub(super) fn write(it: &mut Object<'_>, mail: &MailFacts<'_>, says: &Normalised<'_>, event: &Event, told: &mut Told) {
     direction(it, mail.direction);
     it.object("email", |it| things::email(it, mail));
     it.text("from", mail.envelope_sender.map(|sender| sender.text));
     it.texts("to", mail.recipients.iter().copied());
     it.text("message_trace_uid", mail.network_message_id);
-    it.object("src_endpoint", |it| things::host(it, mail.source));
+    it.object("src_endpoint", |it| things::host(it, mail.source.or(says.client)));
     it.object("email_auth", |it| {
         let authentication = &mail.authentication;
         it.text("spf", authentication.spf.map(|outcome| outcome.text));
