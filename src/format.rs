@@ -122,7 +122,7 @@ impl Formatter {
     /// where the format can't carry them as they are, they come out in base64 ([`event`](self)).
     pub fn line(&self, context: &Context<'_>, raw: &[u8], out: &mut Vec<u8>) -> Fit {
         let start = out.len();
-        self.uncut(context, raw, self.original, out);
+        self.uncut(context, raw, self.original, &self.drift, out);
         let fit = match self.max_line_bytes {
             Some(max) if out.len() - start > max => {
                 out.truncate(start);
@@ -135,18 +135,19 @@ impl Formatter {
         fit
     }
 
-    fn uncut(&self, context: &Context<'_>, raw: &[u8], original: bool, out: &mut Vec<u8>) {
+    fn uncut(&self, context: &Context<'_>, raw: &[u8], original: bool, drift: &DriftLedger, out: &mut Vec<u8>) {
         if self.envelope && !matches!(self.format, OutputFormat::Cef | OutputFormat::Hec) {
-            envelope::write(context, raw, out, |out| self.record(context, raw, original, out));
+            envelope::write(context, raw, out, |out| self.record(context, raw, original, drift, out));
         } else {
-            self.record(context, raw, original, out);
+            self.record(context, raw, original, drift, out);
         }
     }
 
     /// The line without the record's own text, and within `max` bytes.
     fn within(&self, max: usize, context: &Context<'_>, raw: &[u8], out: &mut Vec<u8>) {
         let start = out.len();
-        self.uncut(context, raw, false, out);
+        // What drifted was counted when the line was whole.
+        self.uncut(context, raw, false, &DriftLedger::default(), out);
         if out.len() - start <= max {
             return;
         }
@@ -173,21 +174,21 @@ impl Formatter {
         [envelope, record].concat()
     }
 
-    fn record(&self, context: &Context<'_>, raw: &[u8], original: bool, out: &mut Vec<u8>) {
+    fn record(&self, context: &Context<'_>, raw: &[u8], original: bool, drift: &DriftLedger, out: &mut Vec<u8>) {
         let start = out.len();
         let available = (context.content_created != Time::MIN).then(|| context.content_created.utc());
         match self.format {
             OutputFormat::Raw => return raw::write(raw, out),
-            OutputFormat::Event => return event::write(raw, &self.drift, out),
-            OutputFormat::Ecs => ecs::write(raw, original, available, &self.drift, out),
+            OutputFormat::Event => return event::write(raw, drift, out),
+            OutputFormat::Ecs => ecs::write(raw, original, available, drift, out),
             OutputFormat::Ocsf => {
                 let log = context.content_type.as_str();
                 let origin = ocsf::Origin { original, available, tenant: context.tenant, log };
-                ocsf::write(raw, origin, &self.drift, out);
+                ocsf::write(raw, origin, drift, out);
             }
             OutputFormat::Cef => {
                 let shape = cef::Shape { syslog: self.syslog, original, available };
-                return cef::write(raw, shape, &self.drift, out);
+                return cef::write(raw, shape, drift, out);
             }
             OutputFormat::Hec => return hec::write(raw, context, self.envelope, available, out),
             OutputFormat::Xdr => return xdr::write(raw, context.tenant, available, out),

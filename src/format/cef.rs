@@ -15,6 +15,10 @@ use crate::event::{Event, EventError};
 use escape::{header, text};
 use fields::Extension;
 
+/// Characters that ArcSight allows the class of an event, and its name.
+const SIGNATURE: usize = 1023;
+const NAME: usize = 512;
+
 /// What a line may begin with and end in.
 #[derive(Clone, Copy)]
 pub(super) struct Shape {
@@ -61,9 +65,9 @@ fn untyped(raw: &[u8], error: EventError, shape: Shape, out: &mut Vec<u8>) {
 
 fn begin(signature: &str, name: &str, severity: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"CEF:0|Microsoft|Defender for Office 365|1.0|");
-    header(signature, out);
+    header(capped(signature, SIGNATURE), out);
     out.push(b'|');
-    header(name, out);
+    header(capped(name, NAME), out);
     out.push(b'|');
     out.extend_from_slice(severity.as_bytes());
     out.push(b'|');
@@ -115,6 +119,11 @@ fn syslog(time: Option<DateTime<Utc>>, operation: Option<&str>, severity: Option
     let message: String = operation.unwrap_or_default().chars().filter(char::is_ascii_alphanumeric).take(32).collect();
     let message = if message.is_empty() { "-" } else { &message };
     out.extend_from_slice(format!("<{}>1 {time} - defender-feed - {message} - ", 13 * 8 + severity).as_bytes());
+}
+
+/// As much of `text` as has room.
+fn capped(text: &str, characters: usize) -> &str {
+    text.char_indices().nth(characters).map_or(text, |(end, _)| &text[..end])
 }
 
 /// Appends `value` as it stands in an extension.

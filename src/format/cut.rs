@@ -2,10 +2,17 @@
 //!
 //! What is cut is the record's own part of the line, by whole values, so that the line stays valid JSON: the largest first,
 //! and inside an object no more of it than is needed. `feed_dropped` at the end of that part names what went, with its bytes.
-//! The fields that say which record it is stay. A line of CEF loses `rawEvent`, then its last fields.
+//! The fields that say which record it is stay. Where the rest of the line is too long by itself, it is cut in the same way
+//! (`cut/frame.rs`). A line of CEF loses `rawEvent`, then its last fields.
 //!
 //! The caller keeps the whole record elsewhere.
 
+mod cef;
+mod frame;
+
+pub(super) use cef::cut as cef;
+
+use super::invisible;
 use super::members::{object, string};
 use crate::event::json;
 use crate::event::reader::Reader;
@@ -35,8 +42,9 @@ pub(super) enum Step {
 /// Cuts the line that stands in `line` from `start` on to `max` bytes, without the line break. `id` names the record where
 /// nothing else of it has room.
 pub(super) fn json(line: &mut Vec<u8>, start: usize, way: &[Step], max: usize, id: Option<&str>) {
-    let cut = std::str::from_utf8(&line[start..]).ok().and_then(|text| shorter(text, way, max));
-    let cut = cut.unwrap_or_else(|| bare(line.len() - start, id));
+    let text = std::str::from_utf8(&line[start..]).ok();
+    let cut = text.and_then(|text| shorter(text, way, max).or_else(|| frame::shorter(text, way, max)));
+    let cut = cut.unwrap_or_else(|| frame::emptied(line.len() - start, way, max, id));
     line.truncate(start);
     line.extend_from_slice(&cut);
 }
@@ -44,11 +52,21 @@ pub(super) fn json(line: &mut Vec<u8>, start: usize, way: &[Step], max: usize, i
 /// `text` within `max` bytes; nothing if its other parts alone are longer.
 fn shorter(text: &str, way: &[Step], max: usize) -> Option<Vec<u8>> {
     let part = follow(text, way)?;
+    replaced(text, part, max, |room, out| reduced(part, room, Dropped::default(), out))
+}
+
+/// What stands before and behind `part`, which is a part of `text`.
+fn around<'a>(text: &'a str, part: &str) -> (&'a str, &'a str) {
     let from = part.as_ptr() as usize - text.as_ptr() as usize;
-    let room = max.checked_sub(text.len() - part.len())?;
-    let mut out = text.as_bytes()[..from].to_vec();
-    reduced(part, room, &mut out)?;
-    out.extend_from_slice(&text.as_bytes()[from + part.len()..]);
+    (&text[..from], &text[from + part.len()..])
+}
+
+/// `text` within `max` bytes, with what `write` appends, in the room that it is given, in the place of `part`.
+fn replaced(text: &str, part: &str, max: usize, write: impl FnOnce(usize, &mut Vec<u8>) -> Option<()>) -> Option<Vec<u8>> {
+    let (before, after) = around(text, part);
+    let mut out = before.as_bytes().to_vec();
+    write(max.checked_sub(before.len() + after.len())?, &mut out)?;
+    out.extend_from_slice(after.as_bytes());
     (out.len() <= max).then_some(out)
 }
 
@@ -68,6 +86,7 @@ fn bare(bytes: usize, id: Option<&str>) -> Vec<u8> {
         it.text("Id", id.filter(|id| id.len() <= KEPT_BYTES / 2));
         it.object(MARK, |it| it.number("*", i64::try_from(bytes).ok()));
     });
+    invisible::escape(&mut out, 0);
     out
 }
 
@@ -105,8 +124,13 @@ impl Dropped {
         }
     }
 
+    fn bytes(&self) -> usize {
+        self.named.iter().map(|(_, bytes)| bytes).sum::<usize>() + self.others
+    }
+
     /// The mark, as a member.
     fn write(&self, out: &mut Vec<u8>) {
+        let start = out.len();
         string(MARK, out);
         out.push(b':');
         object(out, |it| {
@@ -116,13 +140,14 @@ impl Dropped {
             }
             it.number("(others)", i64::try_from(self.others).ok().filter(|others| *others > 0));
         });
+        invisible::escape(out, start);
     }
 }
 
-/// Appends the object `part` within `room` bytes. Nothing if it can't be cut so far.
-fn reduced(part: &str, room: usize, out: &mut Vec<u8>) -> Option<()> {
+/// Appends the object `part` within `room` bytes, with what was dropped before. Nothing if it can't be cut so far.
+fn reduced(part: &str, room: usize, mut dropped: Dropped, out: &mut Vec<u8>) -> Option<()> {
     let mut tree = Tree::of(part)?;
-    let mut dropped = Dropped::default();
+    let total = part.len() + dropped.bytes();
     for branch in tree.members.iter_mut().filter(|branch| branch.name == MARK) {
         if let Value::Whole(json) = std::mem::replace(&mut branch.value, Value::Gone) {
             dropped.add(MARK, json.len());
@@ -140,11 +165,64 @@ fn reduced(part: &str, room: usize, out: &mut Vec<u8>) -> Option<()> {
         dropped.write(out);
         out.push(b'}');
         let Some(excess) = (out.len() - start).checked_sub(room).filter(|excess| *excess > 0) else { return Some(()) };
-        if tree.reduce(excess, "", &mut dropped) == 0 {
-            return None;
+        if tree.reduce(excess, "", &Rule::Record, &mut dropped) == 0 {
+            break;
         }
     }
-    None
+    out.truncate(start);
+    let least =
+        [&KEPT[..], &KEPT[..1], &[]].into_iter().find_map(|names| least(part, names, total).filter(|it| it.len() <= room));
+    out.extend_from_slice(&least?);
+    Some(())
+}
+
+/// The fields of `part` of these names and no more, all else told together.
+fn least(part: &str, names: &[&str], total: usize) -> Option<Vec<u8>> {
+    let members = json::members(part, &mut Reader::new()).ok()?;
+    let mut out = Vec::new();
+    object(&mut out, |it| {
+        for name in names {
+            let member = members.iter().find(|member| member.name == *name && member.json.len() <= KEPT_BYTES);
+            if let Some(member) = member {
+                it.value(name, |out| out.extend_from_slice(member.json.as_bytes()));
+            }
+        }
+        it.object(MARK, |it| it.number("*", i64::try_from(total).ok()));
+    });
+    Some(out)
+}
+
+/// What may not go.
+enum Rule {
+    /// Of the record.
+    Record,
+    /// Of what is around it; with the paths of the objects on the way to it.
+    Frame(Vec<String>),
+}
+
+impl Rule {
+    /// True if the member `name` at `path` stays.
+    fn keeps(&self, path: &str, name: &str, bytes: usize) -> bool {
+        match self {
+            Rule::Record => path == name && KEPT.contains(&name) && bytes <= KEPT_BYTES,
+            Rule::Frame(_) => frame::stays(path, name, bytes),
+        }
+    }
+
+    /// True if the object at `path` may lose what is in it, but not go.
+    fn opens(&self, path: &str) -> bool {
+        match self {
+            Rule::Record => false,
+            Rule::Frame(way) => frame::opens(path, way),
+        }
+    }
+}
+
+/// A key with the characters escaped that the formats escape: that they were is lost once it is read.
+fn visible(key: &str) -> String {
+    let mut out = key.as_bytes().to_vec();
+    invisible::escape(&mut out, 0);
+    String::from_utf8(out).unwrap_or_else(|_| key.to_owned())
 }
 
 impl<'a> Tree<'a> {
@@ -152,14 +230,14 @@ impl<'a> Tree<'a> {
         let members = json::members(object, &mut Reader::new()).ok()?;
         let branch = |member: json::Member<'a>| Branch {
             name: member.name.into_owned(),
-            key: member.literal.into_owned(),
+            key: visible(&member.literal),
             value: Value::Whole(member.json),
         };
         Some(Tree { members: members.into_iter().map(branch).collect() })
     }
 
     /// Drops values until `excess` bytes are gone, the largest first. How many are.
-    fn reduce(&mut self, excess: usize, path: &str, dropped: &mut Dropped) -> usize {
+    fn reduce(&mut self, excess: usize, path: &str, rule: &Rule, dropped: &mut Dropped) -> usize {
         let size = |branch: &Branch<'_>| branch.value.size();
         let mut order: Vec<_> = (0..self.members.len()).collect();
         order.sort_by_key(|at| std::cmp::Reverse(size(&self.members[*at])));
@@ -167,20 +245,20 @@ impl<'a> Tree<'a> {
         for at in order {
             let branch = &mut self.members[at];
             let (bytes, left) = (branch.value.size(), excess.saturating_sub(gone));
-            let kept = path.is_empty() && KEPT.contains(&branch.name.as_str()) && bytes <= KEPT_BYTES;
             if left == 0 {
                 break;
             }
-            if bytes == 0 || kept {
+            let path = if path.is_empty() { branch.name.clone() } else { format!("{path}.{}", branch.name) };
+            if bytes == 0 || rule.keeps(&path, &branch.name, bytes) {
                 continue;
             }
-            let path = if path.is_empty() { branch.name.clone() } else { format!("{path}.{}", branch.name) };
-            if bytes > left
+            let opens = rule.opens(&path);
+            if (bytes > left || opens)
                 && let Some(tree) = branch.value.tree()
             {
-                let inside = tree.reduce(left, &path, dropped);
-                if inside > 0 {
-                    gone += inside;
+                let inside = tree.reduce(left, &path, rule, dropped);
+                gone += inside;
+                if inside > 0 || opens {
                     continue;
                 }
             }
@@ -239,29 +317,6 @@ impl<'a> Value<'a> {
             Value::Whole(_) | Value::Gone => None,
         }
     }
-}
-
-/// Cuts a line of CEF to `max` bytes, whole fields from its end. The header stays, whatever its length, unless it is longer.
-pub(super) fn cef(line: &mut Vec<u8>, start: usize, max: usize) {
-    const MARKED: &[u8] = b" flexString1Label=feed_dropped flexString1=1";
-    let fits = |length: usize| length + MARKED.len() <= max;
-    while !fits(line.len() - start) {
-        let Some(field) = last_field(&line[start..]) else { break };
-        line.truncate(start + field);
-    }
-    if fits(line.len() - start) {
-        line.extend_from_slice(MARKED);
-    } else {
-        let end = (start..=start + max.min(line.len() - start)).rev().find(|at| line.get(*at).is_none_or(|b| b & 0xc0 != 0x80));
-        line.truncate(end.unwrap_or(start));
-    }
-}
-
-/// Where the last field of a line of CEF begins, with the space before it.
-fn last_field(line: &[u8]) -> Option<usize> {
-    let escaped = |at: usize| line[..at].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1;
-    let equals = memchr::memrchr_iter(b'=', line).find(|at| !escaped(*at))?;
-    memchr::memrchr(b' ', &line[..equals]).filter(|space| memchr::memmem::find(&line[..*space], b"CEF:0|").is_some())
 }
 
 #[cfg(test)]

@@ -30,7 +30,8 @@ fn investigation(entities: Value) -> Value {
 #[test]
 fn where_nothing_else_tells_an_address_the_client_has_one() {
     for (number, own) in [(28, "SenderIp"), (41, "UserIp"), (47, ""), (1, "SenderIP")] {
-        let mut record = json!({"RecordType": number, "ClientIP": "::ffff:192.0.2.9:443", "Url": "u", "FileData": {"FileName": "f"}});
+        let mut record =
+            json!({"RecordType": number, "ClientIP": "::ffff:192.0.2.9:443", "Url": "u", "FileData": {"FileName": "f"}});
         let place = |line: &Value| match number {
             28 => line["src_endpoint"]["ip"].clone(),
             _ => line["evidences"][0]["src_endpoint"]["ip"].clone(),
@@ -61,7 +62,8 @@ fn mailboxes_stand_behind_recipients() {
 
 #[test]
 fn a_process_without_an_id_keeps_its_file() {
-    let record = investigation(json!([{"Type": "process", "CommandLine": "x /y", "ImageFile": {"Type": "file", "Name": "x.exe"}}]));
+    let record =
+        investigation(json!([{"Type": "process", "CommandLine": "x /y", "ImageFile": {"Type": "file", "Name": "x.exe"}}]));
     let line = line(OutputFormat::Ocsf, &record);
     assert_eq!(line["evidences"][0]["data"]["command_line"], "x /y");
     assert_eq!(line["evidences"][0]["file"]["name"], "x.exe");

@@ -102,6 +102,9 @@ fn an_alert_tells_of_a_message_in_the_text_of_its_data() {
 fn a_client_that_is_no_address_hides_no_other() {
     let client = |json| with(json, |says| says.client.map(|client| client.text.to_owned()));
     assert_eq!(client(r#"{"ClientIP":"<null>","ActorIpAddress":"::ffff:192.0.2.1"}"#).as_deref(), Some("192.0.2.1"));
-    assert_eq!(client(r#"{"ClientIP":"<null>","ClientIPAddress":"x","ActorIpAddress":"192.0.2.1"}"#).as_deref(), Some("192.0.2.1"));
+    assert_eq!(
+        client(r#"{"ClientIP":"<null>","ClientIPAddress":"x","ActorIpAddress":"192.0.2.1"}"#).as_deref(),
+        Some("192.0.2.1")
+    );
     assert_eq!(client(r#"{"ClientIP":"192.0.2.2","ClientIPAddress":"192.0.2.1"}"#).as_deref(), Some("192.0.2.2"));
 }

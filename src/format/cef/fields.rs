@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::value;
+use super::{capped, value};
 use crate::event::name::Directionality;
 use crate::event::normalised::{
     About, ClickFacts, DigestKind, DocumentFacts, FileFacts, Host, InvestigationFacts, MailFacts, NeighbourFacts, Normalised,
@@ -41,8 +41,7 @@ impl Extension<'_> {
     /// Adds a text, as much of it as the key may have.
     fn text<'a>(&mut self, key: &str, text: impl Into<Option<&'a str>>) {
         if let Some(text) = text.into().filter(|text| !text.is_empty()) {
-            let end = text.char_indices().nth(limit(key)).map_or(text.len(), |(at, _)| at);
-            self.whole(key, &text[..end]);
+            self.whole(key, capped(text, limit(key)));
         }
     }
 

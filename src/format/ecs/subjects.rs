@@ -2,8 +2,8 @@
 
 use crate::event::name::Directionality;
 use crate::event::normalised::{
-    About, AlertFacts, ClickFacts, Digest, DigestKind, DocumentFacts, FileFacts, Host, InvestigationFacts, Link,
-    MailFacts, Mailbox, NeighbourFacts, Normalised, Word,
+    About, AlertFacts, ClickFacts, Digest, DigestKind, DocumentFacts, FileFacts, Host, InvestigationFacts, Link, MailFacts,
+    Mailbox, NeighbourFacts, Normalised, Word,
 };
 use crate::format::members::Object;
 
