@@ -209,12 +209,22 @@ impl Rule {
         }
     }
 
+    /// True if the record is in the object at `path`.
+    fn leads(&self, path: &str) -> bool {
+        matches!(self, Rule::Frame(way) if way.iter().any(|prefix| prefix == path))
+    }
+
+    /// What stands in the place of `value` when it goes.
+    fn instead(&self, path: &str, value: &Value<'_>) -> Option<&'static str> {
+        match (self, value) {
+            (Rule::Frame(_), Value::Whole(json)) => frame::instead(path, json),
+            _ => None,
+        }
+    }
+
     /// True if the object at `path` may lose what is in it, but not go.
     fn opens(&self, path: &str) -> bool {
-        match self {
-            Rule::Record => false,
-            Rule::Frame(way) => frame::opens(path, way),
-        }
+        matches!(self, Rule::Frame(_)) && (self.leads(path) || frame::opens(path))
     }
 }
 
@@ -257,13 +267,18 @@ impl<'a> Tree<'a> {
                 && let Some(tree) = branch.value.tree()
             {
                 let inside = tree.reduce(left, &path, rule, dropped);
+                let emptied = tree.members.iter().all(|branch| matches!(branch.value, Value::Gone));
                 gone += inside;
+                if inside > 0 && emptied && !rule.leads(&path) {
+                    branch.value = Value::Gone;
+                }
                 if inside > 0 || opens {
                     continue;
                 }
             }
-            branch.value = Value::Gone;
+            let instead = rule.instead(&path, &branch.value);
             gone += bytes + branch.key.len() + 2;
+            branch.value = instead.map_or(Value::Gone, Value::Whole);
             dropped.add(&path, bytes);
         }
         gone

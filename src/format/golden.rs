@@ -16,14 +16,14 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
 }
 
-struct Origin {
+pub(super) struct Origin {
     tenant: TenantId,
     labels: BTreeMap<String, String>,
     content_id: ContentId,
 }
 
 impl Origin {
-    fn new() -> Origin {
+    pub(super) fn new() -> Origin {
         Origin {
             tenant: "0f0e0d0c-0000-4000-8000-000000000001".parse().unwrap(),
             labels: [("customer".to_owned(), "Contoso \"EU\"".to_owned()), ("tier".to_owned(), "1".to_owned())].into(),
@@ -31,7 +31,7 @@ impl Origin {
         }
     }
 
-    fn context(&self, index: u64) -> Context<'_> {
+    pub(super) fn context(&self, index: u64) -> Context<'_> {
         Context {
             tenant: &self.tenant,
             tenant_name: Some("contoso"),
@@ -45,7 +45,7 @@ impl Origin {
 }
 
 /// The records of each fixture file.
-fn records() -> BTreeMap<String, Vec<Vec<u8>>> {
+pub(super) fn records() -> BTreeMap<String, Vec<Vec<u8>>> {
     let mut records = BTreeMap::new();
     for file in std::fs::read_dir(fixtures().join("events")).unwrap() {
         let path = file.unwrap().path();

@@ -9,6 +9,9 @@ use std::path::Path;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::{Fit, Formatter};
+use crate::domain::OutputFormat;
+
 fn fixtures() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
 }
@@ -26,17 +29,56 @@ fn lines(format: &str) -> Vec<(String, Value)> {
     for file in std::fs::read_dir(fixtures().join("golden").join(format)).unwrap() {
         let path = file.unwrap().path();
         for (at, line) in std::fs::read_to_string(&path).unwrap().lines().enumerate() {
-            let members: BTreeMap<String, &RawValue> = serde_json::from_str(line).unwrap();
-            let ours = |key: &str| !matches!(key, "o365" | "unmapped");
-            let value = |key: &str, raw: &RawValue| match raw.get() {
-                json if ours(key) => serde_json::from_str(json).unwrap(),
-                json => Value::Bool(json.starts_with('{') && json.ends_with('}')),
-            };
-            let members = members.into_iter().map(|(key, raw)| (key.clone(), value(&key, raw))).collect();
-            lines.push((format!("{}:{}", path.display(), at + 1), Value::Object(members)));
+            lines.push((format!("{}:{}", path.display(), at + 1), parsed(line)));
         }
     }
     assert!(lines.len() > 40, "every fixture is among them");
+    lines
+}
+
+fn parsed(line: &str) -> Value {
+    let members: BTreeMap<String, &RawValue> = serde_json::from_str(line).unwrap();
+    let ours = |key: &str| !matches!(key, "o365" | "unmapped");
+    let value = |key: &str, raw: &RawValue| match raw.get() {
+        json if ours(key) => serde_json::from_str(json).unwrap(),
+        json => Value::Bool(json.starts_with('{') && json.ends_with('}')),
+    };
+    Value::Object(members.into_iter().map(|(key, raw)| (key.clone(), value(&key, raw))).collect())
+}
+
+/// Lines of every fixture, and of records with much of what a format has fields for, cut to lengths that are worth it.
+fn cut_lines(format: OutputFormat) -> Vec<(String, Value)> {
+    let long = "x".repeat(600);
+    let many: Vec<_> = (0..500).map(|n| format!("{n}@contoso.com")).collect();
+    let urls: Vec<_> = many.iter().map(|name| serde_json::json!({"Type": "url", "Url": format!("https://{name}/")})).collect();
+    let common = serde_json::json!({"Id": "1", "CreationTime": "2026-03-01T00:00:00", "OrganizationId": "o", "UserId": "a@b"});
+    let made = [
+        serde_json::json!({"RecordType": 28, "Recipients": many, "Subject": long, "P1Sender": long, "P2Sender": long,
+            "AttachmentData": [{"FileName": long, "MalwareFamily": long}], "Verdict": "Phish", "DeliveryAction": long}),
+        serde_json::json!({"RecordType": 41, "Url": format!("https://{long}/{long}?{long}"), "AppName": long}),
+        serde_json::json!({"RecordType": 47, "FileData": {"FileName": long, "FilePath": long, "MalwareFamily": long}}),
+        serde_json::json!({"RecordType": 64, "InvestigationName": long, "Status": long, "Data": {"Entities": urls,
+            "AlertDisplayName": long, "Description": long}, "Actions": [{"ActionType": long}]}),
+        serde_json::json!({"RecordType": 40, "AlertId": "a", "Name": long, "Comments": long, "Recipients": many}),
+    ];
+    let made = made.into_iter().map(|mut record| {
+        record.as_object_mut().unwrap().extend(common.as_object().unwrap().clone());
+        record.to_string().into_bytes()
+    });
+    let mut records: Vec<_> = super::golden::records().into_values().flatten().collect();
+    records.extend(made);
+    let origin = super::golden::Origin::new();
+    let mut lines = Vec::new();
+    for (record, max) in records.iter().flat_map(|record| [1_200, 1_600, 3_000].map(|max| (record, max))) {
+        let mut line = Vec::new();
+        let fit = Formatter::new(format, false).with_max_line_bytes(Some(max)).line(&origin.context(0), record, &mut line);
+        let line = String::from_utf8(line).unwrap();
+        assert!(line.len() <= max + 1);
+        if fit == Fit::Cut {
+            lines.push((format!("{max}: {line}"), parsed(&line)));
+        }
+    }
+    assert!(lines.len() > 20);
     lines
 }
 
@@ -88,7 +130,7 @@ fn one(path: &str, value: &Value, row: &[String], wrong: &mut Vec<String>) {
 #[test]
 fn ecs_lines_fit_the_schema() {
     let schema = Ecs::read();
-    for (place, line) in lines("ecs") {
+    for (place, line) in lines("ecs").into_iter().chain(cut_lines(OutputFormat::Ecs)) {
         let mut wrong = Vec::new();
         schema.check("", &line, &mut wrong);
         assert!(wrong.is_empty(), "{place}: {wrong:#?}");
@@ -205,7 +247,7 @@ impl Ocsf {
 #[test]
 fn ocsf_lines_fit_the_schema() {
     let schema = Ocsf::read();
-    for (place, line) in lines("ocsf") {
+    for (place, line) in lines("ocsf").into_iter().chain(cut_lines(OutputFormat::Ocsf)) {
         let mut wrong = Vec::new();
         schema.event(&line, &mut wrong);
         assert!(wrong.is_empty(), "{place}: {wrong:#?}");

@@ -7,7 +7,7 @@ use super::{Dropped, KEPT_BYTES, Rule, Step, Tree, around, follow, least, reduce
 use super::{KEPT, bare};
 
 /// Members that stay, whatever object they are in, besides all that end in `_id` or `_uid`.
-const STAYING: [&str; 29] = [
+const STAYING: [&str; 31] = [
     "@timestamp",
     "ActionType",
     "Application",
@@ -21,6 +21,7 @@ const STAYING: [&str; 29] = [
     "content_created",
     "content_type",
     "dataset",
+    "from",
     "id",
     "index",
     "kind",
@@ -34,6 +35,7 @@ const STAYING: [&str; 29] = [
     "tenantId",
     "time",
     "title",
+    "to",
     "type",
     "uid",
     "version",
@@ -98,11 +100,16 @@ pub(super) fn stays(path: &str, name: &str, bytes: usize) -> bool {
     bytes <= KEPT_BYTES && (named() || record(path).starts_with("metadata."))
 }
 
-/// True if the object at `path` never goes as a whole: it is at the top of the format's own fields, or on the way to the
-/// record.
-pub(super) fn opens(path: &str, way: &[String]) -> bool {
+/// True if the object at `path` never goes as a whole while it has members that stay: it is at the top of the format's own
+/// fields.
+pub(super) fn opens(path: &str) -> bool {
     let own = record(path);
-    !own.contains('.') || own == "event.feed" || way.iter().any(|prefix| prefix == path)
+    !own.contains('.') || own == "event.feed"
+}
+
+/// What stands in the place of a value that went, where the format can't do without one: the recipients in `ocsf`.
+pub(super) fn instead(path: &str, value: &str) -> Option<&'static str> {
+    (record(path) == "email.to" && value.starts_with('[')).then_some("[]")
 }
 
 /// The path inside the envelope.
