@@ -7,7 +7,7 @@ use chrono::Utc;
 use super::collect::{Collected, Collection, collect, jobs, transport};
 use super::engine::Engine;
 use super::flags::{Everything, SettingFlags};
-use super::poll::open_delivery;
+use super::poll::open_destination;
 use super::{Context, Exit, opened};
 use crate::backfill::{Job, JobError, Request, Start};
 use crate::config::{Settings, When, print_duration};
@@ -27,7 +27,8 @@ pub const ABOUT: &str = "Collect one range of time and end: everything that beca
         says what was delivered and what is missing.\n\n\
         The range is about when content became available, not about when its events happened: an event can become available hours or days \
         after it happened. A backfill has a place of its own under the state directory; it never moves a poller's, and runs beside one.\n\n\
-        It starts afresh unless --resume is given, or stdout is the file that an interrupted run wrote and still has all of it.\n\n\
+        It starts afresh unless --resume is given, or stdout (with --output, that file) is what an interrupted run wrote and still has all \
+        of it. A backfill never rotates its file.\n\n\
         What goes to a pipe counts as delivered when the pipe has taken it, with --drain when it has been read; see poll --help.\n\n\
         A blob that can't be read is tried ten times within about four minutes and then is a gap (exit code 3).";
 
@@ -71,7 +72,7 @@ pub fn run(args: &BackfillArgs, context: &Context) -> Exit {
         Ok(engine) => engine,
         Err(exit) => return exit,
     };
-    let output = match open_delivery(context) {
+    let output = match open_destination(context, false) {
         Ok(output) => output,
         Err(exit) => return exit,
     };
@@ -254,7 +255,10 @@ fn summary(collected: &Collected, settings: &Settings, job: &Job) -> String {
     lines.push(match (complete, missing) {
         (true, false) => "complete: nothing is missing".to_owned(),
         (true, true) => "done, but not everything could be had".to_owned(),
-        (false, _) => "not complete: to go on, run the same command with --resume and append to the same output (>>)".to_owned(),
+        (false, _) => {
+            "not complete: to go on, run the same command with --resume and the same output (>> FILE, or --output FILE)"
+                .to_owned()
+        }
     });
     lines.join("\n")
 }

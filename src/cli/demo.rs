@@ -19,7 +19,7 @@ use crate::domain::{ContentType, RecordType, TenantId, Time};
 use crate::feed::Plan;
 use crate::runner::{Halt, Order};
 use crate::simulator::{Front, Service, ServiceConfig, SimClock};
-use crate::sink::{Batch, DEAD_LETTER_LIMIT, DeadLetters, Delivery, Destination, Receipt, Sink, SinkError};
+use crate::sink::{Batch, DEAD_LETTER_LIMIT, DeadLetters, Delivery, Receipt, Sink, SinkError};
 
 /// How it can end.
 pub const EXITS: &[Exit] = &[Exit::Done, Exit::Failed, Exit::Usage, Exit::OutputClosed, Exit::Config];
@@ -100,7 +100,6 @@ pub fn run(args: &DemoArgs, context: &Context) -> Exit {
         Err(error) => return failed(&error),
     };
     let tally = Arc::new(Mutex::new(Tally::default()));
-    let watches_stdout = output.is_stdout();
     let sink = Stage {
         inner: Delivery::new(output, DeadLetters::new(state.path(), DEAD_LETTER_LIMIT)),
         left: if args.endless { u64::MAX } else { args.events },
@@ -108,7 +107,8 @@ pub fn run(args: &DemoArgs, context: &Context) -> Exit {
         tally: tally.clone(),
         began,
     };
-    let collection = Collection { console: &context.console, jobs, one_shot: false, watches_stdout, quiet_close: true, engine };
+    let collection =
+        Collection { console: &context.console, jobs, one_shot: false, watches_stdout: true, quiet_close: true, engine };
     let collected = collect(collection, sink, store);
     runtime.block_on(front.shutdown());
     let truth = service.lock().unwrap_or_else(PoisonError::into_inner).truth(Time::from(Utc::now()));
@@ -173,7 +173,7 @@ struct Tally {
 
 /// The delivery of the demo: it counts, and ends the show after the last event asked for.
 struct Stage {
-    inner: Delivery<Destination>,
+    inner: Delivery,
     left: u64,
     order: watch::Sender<Order>,
     tally: Arc<Mutex<Tally>>,

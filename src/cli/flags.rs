@@ -36,7 +36,8 @@ impl Takes for Global {
     const GROUPS: &'static [Group] = &[Group::Global];
 }
 impl Takes for Everything {
-    const GROUPS: &'static [Group] = &[Group::Select, Group::Tenant, Group::Feed, Group::Output, Group::Delivery, Group::State];
+    const GROUPS: &'static [Group] =
+        &[Group::Select, Group::Tenant, Group::Feed, Group::Output, Group::Delivery, Group::File, Group::State];
 }
 impl Takes for Output {
     const GROUPS: &'static [Group] = &[Group::Output];

@@ -5,6 +5,7 @@ use super::engine::Engine;
 use super::flags::{Everything, SettingFlags};
 use super::{Context, Exit, opened};
 use crate::config::TenantSettings;
+use crate::domain::OutputFile;
 use crate::feed::Plan;
 use crate::sink::{DEAD_LETTER_LIMIT, DeadLetters, Delivery, Destination, LinesFile, Output, stdout};
 
@@ -43,7 +44,7 @@ pub fn run(args: &PollArgs, context: &Context) -> Exit {
         Ok(engine) => engine,
         Err(exit) => return exit,
     };
-    let output = match open_delivery(context) {
+    let output = match open_destination(context, true) {
         Ok(output) => output,
         Err(exit) => return exit,
     };
@@ -72,20 +73,27 @@ pub fn run(args: &PollArgs, context: &Context) -> Exit {
     collect(collection, sink, store).exit
 }
 
-/// Standard output for a command that keeps a place, with a torn last line ended: what is delivered there is what the settings say.
-pub(super) fn open_delivery(context: &Context) -> Result<Destination, Exit> {
-    if let Some(file) = &context.settings.output {
-        return match LinesFile::open(file.clone()) {
-            Ok((output, healed)) => {
-                tracing::debug!(event = "output_opened", ?healed);
-                Ok(Destination::File(Box::new(output)))
-            }
-            Err(error) => {
-                context.console.error(&error.to_string());
-                Err(Exit::OutputClosed)
-            }
-        };
+/// Where the lines of a command that keeps a place go, with a torn last line ended. Only a poller's file `rotates`: a backfill goes on
+/// in the file in which it began.
+pub(super) fn open_destination(context: &Context, rotates: bool) -> Result<Destination, Exit> {
+    let Some(file) = &context.settings.output else {
+        return open_delivery(context).map(Destination::Stdout);
+    };
+    let unrotated = OutputFile { path: file.path.clone(), rotate_bytes: None, rotate_every: None };
+    match LinesFile::open(if rotates { file.clone() } else { unrotated }) {
+        Ok((output, healed)) => {
+            tracing::debug!(event = "output_opened", ?healed);
+            Ok(Destination::File(Box::new(output)))
+        }
+        Err(error) => {
+            context.console.error(&error.to_string());
+            Err(Exit::OutputClosed)
+        }
     }
+}
+
+/// Standard output, delivered to as the settings have it.
+pub(super) fn open_delivery(context: &Context) -> Result<Output, Exit> {
     let mut output = open_stdout(context)?;
     if context.settings.drain
         && let Err(error) = output.drain()
@@ -93,7 +101,7 @@ pub(super) fn open_delivery(context: &Context) -> Result<Destination, Exit> {
         context.console.error(&error.to_string());
         return Err(Exit::Config);
     }
-    Ok(Destination::Stdout(output))
+    Ok(output)
 }
 
 /// Standard output, with a torn last line ended.

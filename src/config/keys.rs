@@ -22,6 +22,8 @@ pub enum Group {
     Output,
     /// When a line counts as delivered.
     Delivery,
+    /// Where lines go in the place of standard output.
+    File,
     /// Where the store is.
     State,
     /// Which of the configured tenants.
@@ -36,7 +38,7 @@ impl Group {
         match self {
             Group::Tenant | Group::Select => "Tenant",
             Group::Feed => "Feed",
-            Group::Output | Group::Delivery => "Output",
+            Group::Output | Group::Delivery | Group::File => "Output",
             Group::State => "State",
             Group::Global => "Global options",
         }

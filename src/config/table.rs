@@ -314,7 +314,7 @@ pub(super) static OUTPUT: Key<PathBuf> = Key {
     about: About {
         name: "output",
         scope: Scope::Process,
-        group: Group::Delivery,
+        group: Group::File,
         kind: Kind::Path,
         value_name: "FILE",
         help: "Append the events to this file; one that was moved away or deleted is begun anew",
@@ -328,7 +328,7 @@ pub(super) static ROTATE_BYTES: Key<u32> = Key {
     about: About {
         name: "rotate_bytes",
         scope: Scope::Process,
-        group: Group::Delivery,
+        group: Group::File,
         kind: Kind::Number,
         value_name: "N",
         help: "Begin the next file before the output file grows longer than this; the full one gets the time behind its name",
@@ -342,7 +342,7 @@ pub(super) static ROTATE_EVERY: Key<Duration> = Key {
     about: About {
         name: "rotate_every",
         scope: Scope::Process,
-        group: Group::Delivery,
+        group: Group::File,
         kind: Kind::Duration,
         value_name: "DURATION",
         help: "Begin the next file at each multiple of this span since 1970 in UTC, with the first events after it (24h: at midnight)",

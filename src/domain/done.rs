@@ -71,6 +71,11 @@ impl DoneSet {
         self.len -= gone.values().map(Vec::len).sum::<usize>();
     }
 
+    /// A moment up to which blobs are in it, to five minutes; `None` if there are none.
+    pub fn newest(&self) -> Option<Time> {
+        self.buckets.keys().next_back().map(|bucket| Time(bucket.saturating_mul(BUCKET_MS)))
+    }
+
     /// How many blobs it holds.
     pub fn len(&self) -> usize {
         self.len

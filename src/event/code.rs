@@ -169,7 +169,7 @@ impl<E: Coded> Model for Code<E> {
     }
 
     fn is_said_by_companion(&self) -> bool {
-        E::NUMBERED && self.number().is_some() && self.written_as_name() && self.companion().is_some()
+        E::NUMBERED && self.number().is_some() && self.name.is_some() && self.companion().is_some()
     }
 
     fn accept_companion(&mut self, name: &str) -> bool {

@@ -305,6 +305,11 @@ impl Blobs {
         self.fetching
     }
 
+    /// About when the newest blob that is done became available.
+    pub fn newest_done(&self) -> Option<Time> {
+        self.done.newest()
+    }
+
     /// True if some blob waits for its turn now.
     pub fn has_ready(&self) -> bool {
         !self.fresh.is_empty() || !self.failed.is_empty()

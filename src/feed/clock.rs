@@ -36,6 +36,8 @@ pub struct ServerClock {
     agreeing: u32,
     /// Replies without a time, before the first that tells one.
     undated: u32,
+    /// It has jumped because one reply and the local clock say so, and others have not confirmed it yet.
+    jumped: bool,
 }
 
 impl ServerClock {
@@ -50,11 +52,12 @@ impl ServerClock {
         if self.sample.is_none_or(|known| are_close(carried(known), date)) {
             (self.sample, self.doubtful) = (Some((date, now.mono)), None);
             self.agreeing += 1;
+            self.jumped &= self.agreeing < CONFIRMED_BY;
             return;
         }
         // The local clock is a witness: after a sleep of the machine both have moved on together.
         if are_close(now.wall, date) {
-            (self.sample, self.doubtful, self.agreeing) = (Some((date, now.mono)), None, 1);
+            (self.sample, self.doubtful, self.agreeing, self.jumped) = (Some((date, now.mono)), None, 1, true);
             return;
         }
         self.agreeing = 0;
@@ -64,7 +67,7 @@ impl ServerClock {
         };
         if told_before + 1 >= CONFIRMED_BY {
             (self.sample, self.doubtful) = (Some((date, now.mono)), None);
-            self.agreeing = CONFIRMED_BY;
+            (self.agreeing, self.jumped) = (CONFIRMED_BY, false);
         } else {
             self.doubtful = Some((date, now.mono, told_before + 1));
         }
@@ -84,6 +87,12 @@ impl ServerClock {
     /// True if the service has told its time at least once.
     pub fn is_dated(&self) -> bool {
         self.dated
+    }
+
+    /// True if it has just jumped by one reply: a device on the way may have answered by the same wrong clock as the local one, so
+    /// nothing is given up or forgotten before others have confirmed it.
+    pub fn has_jumped(&self) -> bool {
+        self.jumped
     }
 
     /// True if the last reply told a time that is far from what is believed so far.
@@ -195,7 +204,11 @@ mod tests {
         clock.observe(right(0), at(0));
         let woken = Now { wall: wrong(1), ..at(1) };
         clock.observe(wrong(1), woken);
-        assert_eq!((clock.now(woken), clock.is_in_doubt()), (Some(wrong(1)), false));
+        assert_eq!((clock.now(woken), clock.is_in_doubt(), clock.has_jumped()), (Some(wrong(1)), false, true));
+        clock.observe(wrong(1), woken);
+        assert!(clock.has_jumped());
+        clock.observe(wrong(1), woken);
+        assert!(!clock.has_jumped(), "three replies say so");
         clock.observe(wrong(100_000), woken);
         assert_eq!((clock.now(woken), clock.is_in_doubt()), (Some(wrong(1)), true));
     }

@@ -44,7 +44,11 @@ impl Feed {
         self.next_batch += 1;
         // The earlier of the two clocks: neither, jumping ahead, may make us forget a blob (law L9). Where the service tells no
         // time both are the local one, and only what was listed shows how late it is at least.
-        let latest = if self.clock.is_dated() { Time::MAX } else { self.newest.unwrap_or(Time::MIN) };
+        let latest = match (self.clock.is_dated(), self.clock.has_jumped()) {
+            (true, false) => Time::MAX,
+            (true, true) => Time::MIN,
+            (false, _) => self.newest.unwrap_or(Time::MIN),
+        };
         let forget_before = server.min(now.wall).min(latest) - REMEMBER;
         self.blobs.forget_before(forget_before);
         let saves_start = self.save_start.is_some();
@@ -159,11 +163,14 @@ impl Feed {
     pub(super) fn settle(&mut self, server: Time) {
         self.settled = true;
         let retention = (server - SAFE_EDGE).ceil_second();
+        let known = self.memory_floor.is_some();
         if let Some(ahead) = self.memory_floor.filter(|floor| *floor > server + AGREEMENT && self.clock.is_dated()) {
             // Nothing would be collected until then, and what was left out meanwhile would never be: the blobs that are done
             // stay known, so all of retention is listed again for what is missing.
             self.notice(Notice::PlaceAhead { floor: ahead, server });
-            (self.memory_floor, self.floor) = (None, Time::MIN);
+            let reached = self.blobs.newest_done().map_or(retention, |newest| newest.min(retention));
+            self.floor = reached.max(self.begin.min(server)).floor_second();
+            (self.begin, self.memory_floor) = (self.begin.min(self.floor), Some(self.floor));
         }
         match self.settings.plan {
             Plan::Range { from, to } => {
@@ -172,12 +179,12 @@ impl Feed {
                     Moment::Ago(span) => server - span,
                     Moment::Retention => retention,
                 };
-                if self.memory_floor.is_none() {
+                if !known {
                     self.begin = resolve(from).floor_second();
                 }
                 self.end = resolve(to).min(server).ceil_second().max(self.begin);
             }
-            _ if self.memory_floor.is_none() => {
+            _ if !known => {
                 let retention = if mutant::on(Mutant::P5) { server } else { retention };
                 self.begin = retention.max(self.settings.not_before.unwrap_or(Time::MIN)).floor_second();
                 self.notice(Notice::FirstStart { begin: self.begin });
@@ -211,6 +218,9 @@ impl Feed {
         let Some((from, to)) = self.lister.as_ref().and_then(|l| l.lost(server)) else { return };
         if let Some(lister) = self.lister.as_mut().filter(|l| l.repeats()) {
             lister.give_up(from, to);
+            return;
+        }
+        if self.clock.has_jumped() {
             return;
         }
         if !self.clock.agrees(now) {

@@ -579,6 +579,7 @@ impl Lister {
 
     /// When to look again, on the monotonic clock.
     pub fn wake(&self, now: Duration, server: Time) -> Option<Duration> {
+        let server = server - FUTURE_STEP * self.refused.saturating_sub(1);
         let soon = now + Duration::from_secs(1);
         let mut wake: Option<Duration> = None;
         let mut at = |t: Duration| wake = Some(wake.map_or(t, |w| w.min(t)));

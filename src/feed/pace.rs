@@ -1,4 +1,4 @@
-//! How fast to ask: a rate learned from throttling, a pause that the service asks for, and how many blobs at once ([`Width`]).
+//! How fast to ask: a rate learned from throttling, a pause that the service asks for, and how many blobs at once.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -203,7 +203,7 @@ impl Pace {
         self.rate = self.quota.raised(now, self.rate).min(self.ceiling);
     }
 
-    /// A blob has come; see [`Width::fetched`].
+    /// A blob has come. `full`: as many as may be were under way until then, and more are waiting.
     pub fn fetched(&mut self, now: Duration, full: bool) {
         self.width.fetched(now, full);
     }

@@ -68,6 +68,7 @@ impl Width {
         self.round = None;
         // Two that come at once leave room for two: it need not be full at each.
         if full * 2 < blobs {
+            self.before = None;
             return;
         }
         let speed = blobs as f64 / now.saturating_sub(since).as_secs_f64().max(0.001);

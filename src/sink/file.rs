@@ -5,16 +5,17 @@
 //! A batch is never spread over two files. A file is renamed to its name and the time (`events.ndjson.20261129T120000Z`), and
 //! nothing is ever deleted.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, Utc};
-use rustix::fs::OFlags;
+use rustix::fs::{Gid, OFlags};
 
 use super::delivery::Lines;
+use super::output::failure;
 use super::{Healed, Output, OutputMark, SinkError};
 use crate::domain::OutputFile;
 
@@ -22,6 +23,12 @@ use crate::domain::OutputFile;
 const SAME_SECOND_MAX: u32 = 10_000;
 /// How often a batch is written anew because its file was deleted meanwhile: whoever deletes each new one at once wants no output.
 const DELETED_MAX: u32 = 3;
+/// A process that was killed can hold its lock until the kernel has torn it down.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+/// Where a full file can't be renamed, that is tried again after so long: a file that is too long is no loss.
+const ROTATE_AGAIN: Duration = Duration::from_secs(60);
+/// Who may read a new file where there was none: what events say of people is not for everybody on the machine.
+const MODE: u32 = 0o640;
 
 /// A file of lines.
 #[derive(Debug)]
@@ -31,6 +38,8 @@ pub struct LinesFile {
     /// Where its last batch ended, and in which span of time it was written.
     length: u64,
     span: u64,
+    /// A rotation has failed: no other before this.
+    rotates_from: Option<Instant>,
     failed: Option<SinkError>,
 }
 
@@ -40,11 +49,16 @@ impl LinesFile {
     /// # Errors
     /// If it can't be opened, is no regular file, or another process has it.
     pub fn open(settings: OutputFile) -> Result<(Self, Healed), SinkError> {
-        let (mut output, length, written) = open(&settings.path)?;
+        let mut settings = settings;
+        // A link stays, and leads to the next file as it did to this one.
+        if let Ok(target) = settings.path.canonicalize() {
+            settings.path = target;
+        }
+        let (mut output, length, written) = open(&settings.path, None, LOCK_PATIENCE)?;
         let healed = output.heal()?;
         let length = output.mark().map_or(length, |mark| mark.length);
         let span = span(&settings, if length == 0 { SystemTime::now() } else { written });
-        Ok((Self { settings, output, length, span, failed: None }, healed))
+        Ok((Self { settings, output, length, span, rotates_from: None, failed: None }, healed))
     }
 
     /// Where the file stands.
@@ -78,7 +92,7 @@ impl LinesFile {
         match std::fs::metadata(&self.settings.path) {
             Ok(there) => Ok(mark.is_some_and(|mark| (mark.device, mark.inode) == (there.dev(), there.ino()))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(self.error(&error.to_string())),
+            Err(error) => Err(failure(&called(&self.settings.path), false, &error)),
         }
     }
 
@@ -88,7 +102,8 @@ impl LinesFile {
     }
 
     fn open_again(&mut self) -> Result<(), SinkError> {
-        let (mut output, _, _) = open(&self.settings.path)?;
+        let like = rustix::fs::fstat(&self.output).ok();
+        let (mut output, _, _) = open(&self.settings.path, like.as_ref(), Duration::ZERO)?;
         output.heal()?;
         self.length = output.mark().map_or(0, |mark| mark.length);
         self.span = span(&self.settings, SystemTime::now());
@@ -103,12 +118,21 @@ impl LinesFile {
         if self.length == 0 {
             self.span = span;
         }
-        if self.length == 0 || !(too_long || span != self.span) {
+        let waits = self.rotates_from.is_some_and(|at| Instant::now() < at);
+        if self.length == 0 || waits || !(too_long || span != self.span) {
             return Ok(());
         }
-        let name = free_name(&self.settings.path, now).map_err(|error| self.error(&error.to_string()))?;
-        std::fs::rename(&self.settings.path, &name)
-            .map_err(|error| self.error(&format!("it can't be renamed to {}: {error}", name.display())))?;
+        let path = &self.settings.path;
+        let renamed = free_name(path, now).and_then(|name| std::fs::rename(path, &name).map(|()| name));
+        let name = match renamed {
+            Ok(name) => name,
+            Err(error) => {
+                tracing::warn!(event = "output_not_rotated", file = %path.display(), "the output file can't be renamed ({error}): it goes on to grow, and that is tried again in a minute; the process needs to write to its directory");
+                self.rotates_from = Some(Instant::now() + ROTATE_AGAIN);
+                return Ok(());
+            }
+        };
+        self.rotates_from = None;
         tracing::info!(event = "output_rotated", to = %name.display(), bytes = self.length, "the output file is full or its time is over: the next one begins");
         self.open_again()
     }
@@ -141,34 +165,50 @@ fn called(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// The file, opened to append; its length, and when it was written last.
-fn open(path: &Path) -> Result<(Output, u64, SystemTime), SinkError> {
+/// The file, opened to append; its length, and when it was written last. A new one is for the same readers as the one before (`like`).
+fn open(path: &Path, like: Option<&rustix::fs::Stat>, patience: Duration) -> Result<(Output, u64, SystemTime), SinkError> {
     let name = called(path);
-    let failed = |detail: String| SinkError::Io { output: name.clone(), detail };
+    let failed = |error: io::Error| failure(&name, false, &error);
+    let refused = |detail: &str| SinkError::Io { output: name.clone(), detail: detail.to_owned() };
     // A FIFO without a reader would hold up the start for ever.
     let options = OFlags::NONBLOCK.bits() as i32;
-    let file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .custom_flags(options)
-        .open(path)
-        .map_err(|error| failed(error.to_string()))?;
-    let there = file.metadata().map_err(|error| failed(error.to_string()))?;
+    let mut to_append = OpenOptions::new();
+    to_append.append(true).custom_flags(options).mode(MODE);
+    let file = match to_append.clone().create_new(true).open(path) {
+        Ok(file) => {
+            like.map_or(Ok(()), |like| for_the_same(&file, like)).map_err(failed)?;
+            file
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => to_append.create(true).open(path).map_err(failed)?,
+        Err(error) => return Err(failed(error)),
+    };
+    let there = file.metadata().map_err(failed)?;
     if !there.is_file() {
-        return Err(failed("it is no regular file: leave --output out and redirect standard output to it".to_owned()));
+        return Err(refused("it is no regular file: leave --output out and redirect standard output to it"));
     }
-    lock(&file).map_err(failed)?;
+    if !lock(&file, patience) {
+        return Err(refused("another process writes to it: give each its own"));
+    }
     let written = there.modified().unwrap_or(SystemTime::UNIX_EPOCH);
     Ok((Output::new(file, &name)?, there.len(), written))
 }
 
-/// Two processes that append to one file rotate it away under each other.
-fn lock(file: &File) -> Result<(), String> {
-    match file.try_lock() {
-        Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => Err("another process writes to it: give each its own".to_owned()),
-        // Some network file systems know no locks; the state directory has one of its own.
-        Err(TryLockError::Error(_)) => Ok(()),
+/// Gives the file the mode of another one, and its group where that is allowed.
+fn for_the_same(file: &File, like: &rustix::fs::Stat) -> io::Result<()> {
+    let _ = rustix::fs::fchown(file, None, Some(Gid::from_raw(like.st_gid)));
+    file.set_permissions(Permissions::from_mode(like.st_mode & 0o777))
+}
+
+/// Two processes that append to one file rotate it away under each other. False: another one has it.
+fn lock(file: &File, patience: Duration) -> bool {
+    let began = Instant::now();
+    loop {
+        match file.try_lock() {
+            // Some network file systems know no locks; the state directory has one of its own.
+            Ok(()) | Err(TryLockError::Error(_)) => return true,
+            Err(TryLockError::WouldBlock) if began.elapsed() >= patience => return false,
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(20)),
+        }
     }
 }
 
@@ -188,8 +228,6 @@ fn free_name(path: &Path, now: SystemTime) -> io::Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     struct Place {
@@ -274,6 +312,44 @@ mod tests {
         std::fs::remove_file(place.path()).unwrap();
         let mark = file.deliver(b"3\n").unwrap().unwrap();
         assert_eq!((place.files(), mark.length), (vec!["1\n".to_owned(), "3\n".to_owned()], 2));
+    }
+
+    #[test]
+    fn the_next_file_is_for_the_same_readers() {
+        let place = Place::new();
+        let mode = |path: PathBuf| std::fs::metadata(path).unwrap().mode() & 0o777;
+        let mut file = place.open(OutputFile { rotate_bytes: Some(1), ..place.settings() });
+        assert_eq!(mode(place.path()) & !MODE, 0);
+        file.deliver(b"1\n").unwrap();
+        std::fs::set_permissions(place.path(), Permissions::from_mode(0o604)).unwrap();
+        file.deliver(b"2\n").unwrap();
+        assert_eq!((place.files().len(), mode(place.path())), (2, 0o604));
+        std::fs::remove_file(place.path()).unwrap();
+        file.deliver(b"3\n").unwrap();
+        assert_eq!(mode(place.path()), 0o604, "one that was deleted too");
+    }
+
+    #[test]
+    fn a_file_that_can_not_be_renamed_goes_on_to_grow() {
+        let place = Place::new();
+        let path = place.dir.path().join("n".repeat(250));
+        let mut file = place.open(OutputFile { path: path.clone(), rotate_bytes: Some(1), ..place.settings() });
+        for lines in ["1\n", "2\n", "3\n"] {
+            file.deliver(lines.as_bytes()).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap(), "1\n2\n3\n");
+    }
+
+    #[test]
+    fn a_link_goes_on_to_lead_to_the_file_that_is_written() {
+        let place = Place::new();
+        let link = place.dir.path().join("link");
+        std::fs::write(place.path(), "").unwrap();
+        std::os::unix::fs::symlink(place.path(), &link).unwrap();
+        let mut file = place.open(OutputFile { path: link.clone(), rotate_bytes: Some(1), ..place.settings() });
+        file.deliver(b"1\n").unwrap();
+        file.deliver(b"2\n").unwrap();
+        assert_eq!(std::fs::read_to_string(link).unwrap(), "2\n");
     }
 
     #[test]

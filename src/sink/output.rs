@@ -213,7 +213,8 @@ fn wait_until_writable(file: &File) -> io::Result<()> {
     Ok(())
 }
 
-fn failure(name: &str, terminal: bool, error: &io::Error) -> SinkError {
+/// An error of the system as one of the sink's.
+pub(super) fn failure(name: &str, terminal: bool, error: &io::Error) -> SinkError {
     let (output, detail) = (name.to_owned(), error.to_string());
     // A terminal that has hung up says EIO.
     let hung_up = terminal && error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error());

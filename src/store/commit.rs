@@ -22,6 +22,8 @@ const TIDY_AT_ONCE: usize = 512;
 pub(super) const HOUR_MS: i64 = 3_600_000;
 const DAY_HOURS: i64 = 24;
 const DAY: Duration = Duration::from_secs(24 * 3600);
+/// A floor that is further ahead of the service's time than this was set by a wrong clock; as the core has it.
+const CLOCKS_AGREE: Duration = Duration::from_secs(10 * 60);
 
 /// The hour that a time lies in.
 pub(super) fn hour_of(time: Time) -> i64 {
@@ -103,7 +105,9 @@ fn next_root(old: Option<&Root>, claim: &Claim) -> Root {
     root.forgotten = old.forgotten.max(claim.forget_before);
     root.subscription_start = old.subscription_start.max(claim.subscription_start);
     if old.filter == claim.filter {
-        root.floor = old.floor.max(claim.floor);
+        // A place in the service's future was set by a wrong clock, and the core has given it up.
+        let ahead = old.floor > claim.at + CLOCKS_AGREE;
+        root.floor = if ahead { claim.floor } else { old.floor.max(claim.floor) };
         root.begin = old.begin.min(claim.begin);
     } else {
         root.floor = claim.floor;

@@ -135,19 +135,30 @@ fn transient(_dir: &Path) -> Option<&'static str> {
 fn look_at_output_file(path: &Path, findings: &mut Findings) {
     let name = path.display();
     let problem = match (std::fs::metadata(path), path.parent().map(std::fs::metadata)) {
+        (Ok(there), _) if there.is_file() && access(path, Access::WRITE_OK).is_err() => {
+            Some("may not be written by this user".to_owned())
+        }
+        (Ok(there), Some(Ok(_))) if there.is_file() => path.parent().and_then(unwritable),
         (Ok(there), _) if there.is_file() => None,
         (Ok(_), _) => Some("is no regular file".to_owned()),
         (Err(error), _) if error.kind() != std::io::ErrorKind::NotFound => Some(format!("can't be looked at: {error}")),
-        (Err(_), Some(Ok(dir))) if dir.is_dir() => None,
+        (Err(_), Some(Ok(dir))) if dir.is_dir() => path.parent().and_then(unwritable),
         (Err(_), _) => Some("can't be created: its directory does not exist".to_owned()),
     };
     match problem {
         None => findings.ok("output", format!("events go to {name}: one counts as delivered once it is synced to the disk")),
         Some(problem) => {
-            let next = "name another file (output), or create its directory";
+            let next = "name another file (output), or create its directory and let this user write there";
             findings.fail("output", format!("the output file {name} {problem}"), next, Exit::OutputClosed);
         }
     }
+}
+
+/// What keeps the next file from being created.
+fn unwritable(dir: &Path) -> Option<String> {
+    access(dir, Access::WRITE_OK | Access::EXEC_OK)
+        .err()
+        .map(|error| format!("can't be begun anew: {} can't be written ({error})", dir.display()))
 }
 
 fn look_at_output(settings: &Settings, findings: &mut Findings) {

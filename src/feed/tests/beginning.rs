@@ -157,10 +157,26 @@ fn where_the_service_tells_no_time_only_what_it_lists_makes_it_forget() {
 #[test]
 fn a_place_in_the_services_future_is_given_up() {
     for (ahead, given_up) in [(599, false), (601, true), (400 * DAY, true)] {
-        let run = settled(follow(), memory(server(1) + secs(ahead)), None);
-        let begin = server(1) - SAFE_EDGE;
+        let earlier = Memory { begin: Some(ago(30 * DAY)), ..memory(server(1) + secs(ahead)) };
+        let run = settled(follow(), earlier, None);
+        let retention = server(1) - SAFE_EDGE;
         let notice = Notice::PlaceAhead { floor: server(1) + secs(ahead), server: server(1) };
         assert_eq!(run.notices().contains(&notice), given_up, "{ahead}");
-        assert_eq!(run.feed.status(run.clocks()).begin == begin, given_up, "{ahead}");
+        let floor = if given_up { retention } else { server(1) + secs(ahead) };
+        assert!(run.notices().contains(&Notice::Listing { floor, end: server(1) }), "{:?}", run.notices());
+        assert!(!run.notices().iter().any(|notice| matches!(notice, Notice::FirstStart { .. })));
     }
+}
+
+/// What became available between the last blob that was collected and the start of retention is a gap then.
+#[test]
+fn a_place_that_is_given_up_after_a_long_absence_leaves_a_gap() {
+    let mut earlier = Memory { begin: Some(ago(30 * DAY)), ..memory(server(400 * DAY)) };
+    earlier.done.insert(BlobEntry { created: ago(10 * DAY), ..entry(0) }.key());
+    let mut run = settled(follow(), earlier, None);
+    run.until(secs(60));
+    let gaps: Vec<_> = run.claims().into_iter().flat_map(|claim| claim.gaps).collect();
+    let [gap] = &gaps[..] else { panic!("{gaps:?}") };
+    assert_eq!(gap.reason, crate::domain::GapReason::OutagePastRetention);
+    assert!(ago(10 * DAY + 300) <= gap.from && gap.from <= ago(10 * DAY), "{gap:?}");
 }
