@@ -341,3 +341,34 @@ fn one_reply_that_is_too_large_is_no_gap() {
         assert_eq!(blobs.next_fetch(Duration::from_secs(86_400)).is_some(), provisional, "a poller asks until it has expired");
     }
 }
+
+/// Found by the simulation: a backfill whose clock had jumped by one reply, and that had nothing else to ask for, waited for ever.
+#[test]
+fn a_clock_that_jumped_is_confirmed_although_nothing_else_is_asked_for() {
+    let mut feed = Feed::new(settings(range()), memory(BASE - DAY), at(0));
+    actions(&mut feed, at(0));
+    let id = listing(&told(&mut feed, at(1), Standing::Enabled)).expect("a window");
+    // The machine sleeps while the listing is under way, until all of it is too old.
+    let woken = |second| Now { wall: BASE + DAY * 9 + Duration::from_secs(second), ..at(second) };
+    let date = |now: Now| Some(now.wall.floor_second());
+    let (fault, detail, sent) = (Fault::BadReply, String::new(), Duration::from_secs(1));
+    feed.handle(woken(2), Input::ListFailed { id, fault, detail, date: date(woken(2)), sent });
+    let mut looks = 0;
+    for second in 2..60 {
+        let now = woken(second);
+        for action in actions(&mut feed, now) {
+            match action {
+                Action::CheckSubscription => {
+                    looks += 1;
+                    feed.handle(now, Input::Subscription { standing: Standing::Enabled, date: date(now) });
+                }
+                Action::Notice(Notice::Gap(gap)) => {
+                    assert_eq!((gap.reason, looks), (GapReason::OutagePastRetention, 2), "three replies agree then");
+                    return;
+                }
+                _ => {}
+            }
+        }
+    }
+    panic!("no gap after {looks} looks");
+}

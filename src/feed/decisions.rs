@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::batch::BatchId;
+use super::facts::WITNESS_AFTER;
 use super::listing::{self, Lister, SAFE_EDGE};
 use super::protocol::{Action, Finish, Moment, Notice, Plan};
 use super::subscription::Step;
@@ -221,6 +222,10 @@ impl Feed {
             return;
         }
         if self.clock.has_jumped() {
+            // Where nothing else is left to be asked for, nothing else would tell the time.
+            if self.subscription.is_enabled() {
+                self.subscription.check_at(now.mono + WITNESS_AFTER);
+            }
             return;
         }
         if !self.clock.agrees(now) {

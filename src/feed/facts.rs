@@ -12,7 +12,7 @@ use crate::domain::{BlobEntry, BlobKey, Counts, Fault, Gap, GapId, GapReason, Pa
 use crate::mutant::{self, Mutant};
 
 /// Where the clocks differ, the subscriptions are listed again after this, to hear the service's time from others of its hosts.
-const WITNESS_AFTER: Duration = Duration::from_millis(300);
+pub(super) const WITNESS_AFTER: Duration = Duration::from_millis(300);
 
 /// A failed attempt at a blob, as the shell reports it.
 pub(super) struct Failed {
