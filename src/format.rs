@@ -202,3 +202,21 @@ impl Formatter {
         self.drift.counts()
     }
 }
+
+/// A record's line, of a blob of which the tests say nothing.
+#[cfg(test)]
+pub(crate) fn line_of(formatter: &Formatter, record: &[u8]) -> (Vec<u8>, Fit) {
+    let tenant = "0f0e0d0c-0000-4000-8000-000000000001".parse().expect("it has the form of a tenant id");
+    let context = Context {
+        tenant: &tenant,
+        tenant_name: None,
+        labels: &std::collections::BTreeMap::new(),
+        content_type: crate::domain::ContentType::AuditGeneral,
+        content_id: &crate::domain::ContentId("c".to_owned()),
+        content_created: crate::domain::Time::MIN,
+        index: 0,
+    };
+    let mut line = Vec::new();
+    let fit = formatter.line(&context, record, &mut line);
+    (line, fit)
+}

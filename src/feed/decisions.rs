@@ -164,7 +164,6 @@ impl Feed {
     pub(super) fn settle(&mut self, server: Time) {
         self.settled = true;
         let retention = (server - SAFE_EDGE).ceil_second();
-        let known = self.memory_floor.is_some();
         if let Some(ahead) = self.memory_floor.filter(|floor| *floor > server + AGREEMENT && self.clock.is_dated()) {
             // Nothing would be collected until then, and what was left out meanwhile would never be: the blobs that are done
             // stay known, so all of retention is listed again for what is missing.
@@ -180,12 +179,12 @@ impl Feed {
                     Moment::Ago(span) => server - span,
                     Moment::Retention => retention,
                 };
-                if !known {
+                if self.memory_floor.is_none() {
                     self.begin = resolve(from).floor_second();
                 }
                 self.end = resolve(to).min(server).ceil_second().max(self.begin);
             }
-            _ if !known => {
+            _ if self.memory_floor.is_none() => {
                 let retention = if mutant::on(Mutant::P5) { server } else { retention };
                 self.begin = retention.max(self.settings.not_before.unwrap_or(Time::MIN)).floor_second();
                 self.notice(Notice::FirstStart { begin: self.begin });

@@ -1,26 +1,13 @@
 //! Facts that a schema has a place for, in records that seldom have them.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
-use super::{Context, Formatter};
-use crate::domain::{ContentId, ContentType, OutputFormat, Time};
+use super::{Formatter, line_of};
+use crate::domain::OutputFormat;
 
 fn line(format: OutputFormat, record: &Value) -> Value {
-    let tenant = "0f0e0d0c-0000-4000-8000-000000000001".parse().unwrap();
-    let context = Context {
-        tenant: &tenant,
-        tenant_name: None,
-        labels: &BTreeMap::new(),
-        content_type: ContentType::AuditGeneral,
-        content_id: &ContentId("c".to_owned()),
-        content_created: Time::MIN,
-        index: 0,
-    };
-    let mut out = Vec::new();
-    Formatter::new(format, false).line(&context, record.to_string().as_bytes(), &mut out);
-    serde_json::from_slice(&out).unwrap()
+    let (line, _) = line_of(&Formatter::new(format, false), record.to_string().as_bytes());
+    serde_json::from_slice(&line).unwrap()
 }
 
 fn investigation(entities: Value) -> Value {

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::{Context, Formatter};
-use crate::domain::{ContentId, ContentType, OutputFormat, Time};
+use super::{Formatter, line_of};
+use crate::domain::OutputFormat;
 
 /// Texts made of what separates, ends, escapes and hides, with some letters between.
 fn hostile() -> impl Strategy<Value = String> {
@@ -56,19 +56,8 @@ fn hostile() -> impl Strategy<Value = String> {
 }
 
 fn line(format: OutputFormat, record: &str) -> String {
-    let tenant = "0f0e0d0c-0000-4000-8000-000000000001".parse().unwrap();
-    let context = Context {
-        tenant: &tenant,
-        tenant_name: None,
-        labels: &BTreeMap::new(),
-        content_type: ContentType::AuditGeneral,
-        content_id: &ContentId(String::new()),
-        content_created: Time::MIN,
-        index: 0,
-    };
-    let mut out = Vec::new();
-    Formatter::new(format, false).with_original(true).with_syslog_header(true).line(&context, record.as_bytes(), &mut out);
-    String::from_utf8(out).unwrap()
+    let formatter = Formatter::new(format, false).with_original(true).with_syslog_header(true);
+    String::from_utf8(line_of(&formatter, record.as_bytes()).0).unwrap()
 }
 
 /// A mail whose texts are all this one.

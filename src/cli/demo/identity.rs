@@ -36,29 +36,16 @@ fn of_cef(line: &str) -> (Option<String>, Option<i64>) {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-    use crate::domain::{ContentId, ContentType, OutputFormat, Time};
-    use crate::format::{Context, Formatter};
+    use crate::domain::OutputFormat;
+    use crate::format::{Formatter, line_of};
 
     #[test]
     fn a_record_is_known_in_every_format() {
-        let tenant = "0f0e0d0c-0000-4000-8000-000000000001".parse().unwrap();
-        let context = Context {
-            tenant: &tenant,
-            tenant_name: None,
-            labels: &BTreeMap::new(),
-            content_type: ContentType::AuditGeneral,
-            content_id: &ContentId(String::new()),
-            content_created: Time::MIN,
-            index: 0,
-        };
         let record = br#"{"Id":"a-1","RecordType":28,"CreationTime":"2026-03-01T00:00:00"}"#;
         for format in OutputFormat::ALL {
             for envelope in [false, true] {
-                let mut line = Vec::new();
-                Formatter::new(format, envelope).line(&context, record, &mut line);
+                let (line, _) = line_of(&Formatter::new(format, envelope), record);
                 assert_eq!(of(&line), (Some("a-1".to_owned()), Some(28)), "{format} {envelope}");
             }
         }

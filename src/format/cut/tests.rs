@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use serde_json::Value as Json;
 
-use super::super::{Context, Fit, Formatter};
+use super::super::{Context, Fit, Formatter, line_of};
 use crate::domain::{ContentId, ContentType, OutputFormat, Time};
 
 fn line(format: OutputFormat, envelope: bool, max: usize, raw: &str) -> (String, Fit) {
@@ -181,18 +181,8 @@ fn the_header_of_cef_is_not_cut_into() {
 #[test]
 fn what_drifted_is_counted_once() {
     let formatter = Formatter::new(OutputFormat::Event, false).with_max_line_bytes(Some(300));
-    let tenant = "0f0e0d0c-0000-4000-8000-000000000001".parse().unwrap();
-    let context = Context {
-        tenant: &tenant,
-        tenant_name: None,
-        labels: &BTreeMap::new(),
-        content_type: ContentType::AuditGeneral,
-        content_id: &ContentId("c".to_owned()),
-        content_created: Time::MIN,
-        index: 0,
-    };
     let raw = format!(r#"{{"Id":"1","RecordType":28,"New":"{}"}}"#, "x".repeat(500));
-    assert_eq!(formatter.line(&context, raw.as_bytes(), &mut Vec::new()), Fit::Cut);
+    assert_eq!(line_of(&formatter, raw.as_bytes()).1, Fit::Cut);
     assert_eq!(formatter.drift().iter().map(|place| place.records).collect::<Vec<_>>(), [1]);
 }
 
