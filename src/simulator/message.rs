@@ -156,7 +156,12 @@ impl Response {
 
     /// The `code` of an error body, if it has one.
     pub fn error_code(&self) -> Option<String> {
-        let value: serde_json::Value = serde_json::from_slice(&self.bytes()).ok()?;
+        // What a success carries is large and an array.
+        let bytes = self.bytes();
+        if bytes.first() == Some(&b'[') {
+            return None;
+        }
+        let value: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
         let error = &value["error"];
         error["code"].as_str().or_else(|| error.as_str()).map(str::to_owned)
     }
