@@ -63,6 +63,7 @@ mod held;
 mod kind;
 mod lines;
 mod members;
+mod print;
 mod scan;
 mod skip;
 mod stops;
@@ -73,6 +74,8 @@ pub(crate) mod fuzz;
 mod reference;
 #[cfg(test)]
 mod tests;
+
+pub use print::{Print, print};
 
 use frame::{Framer, Limits};
 

@@ -53,6 +53,11 @@ use crate::event::Event;
 pub use drift::DriftCount;
 use drift::DriftLedger;
 
+/// The `id` that the event of this record has in the formats that give it one: 32 hexadecimal digits, the same in every release.
+pub fn record_id(tenant: &TenantId, raw: &[u8]) -> String {
+    identity::of(tenant, raw).id
+}
+
 /// Where a record came from.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {

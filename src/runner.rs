@@ -5,9 +5,11 @@
 //! or retries. It may use the rooms through their traits and knows no concrete transport, sink or store.
 
 pub mod clock;
+mod duplicates;
 mod notices;
 mod reading;
 mod requests;
+mod skip_ids;
 mod writer;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -19,15 +21,17 @@ use tokio::task::{Id, JoinError, JoinSet};
 
 pub use self::clock::{Clock, SystemClock};
 pub use self::notices::Board;
+pub use self::skip_ids::{SkipIds, SkipIdsError};
 #[cfg(test)]
 pub(crate) use self::writer::{Desk, Job};
 pub use self::writer::{WriteError, Writer, Written};
 
+use self::duplicates::Piece;
 use self::notices::Herald;
 use self::reading::Held;
 use self::requests::{Listed, Report, Session};
 use crate::api::Client;
-use crate::domain::{Counts, Fault, Gap, GapId, RecordTypes, Time};
+use crate::domain::{BlobKey, Counts, Fault, Gap, GapId, RecordTypes, Time};
 use crate::feed::{Action, BatchId, Feed, FeedSettings, Finish, Input, Memory, Notice, Plan, Status};
 use crate::format::Formatter;
 use crate::sink::{Batch, DeadLetter};
@@ -89,8 +93,19 @@ pub struct FeedJob<T: Transport> {
     pub filter: RecordTypes,
     /// How records become lines.
     pub formatter: Formatter,
+    /// Which records are left out although they are wanted.
+    pub repeats: Repeats,
     /// The end of the pause that the service asked of the tenant; shared by the tenant's feeds.
     pub pause: watch::Sender<Duration>,
+}
+
+/// Which wanted records are not delivered, because they were before.
+#[derive(Debug, Clone, Default)]
+pub struct Repeats {
+    /// Deliver a record again that arrives again.
+    pub keep: bool,
+    /// Records that somebody else has already.
+    pub skip: Option<Arc<SkipIds>>,
 }
 
 /// How a feed ended.
@@ -202,6 +217,7 @@ pub async fn drive<T: Transport, C: Clock>(job: FeedJob<T>, shared: Shared<C>) -
         labels: job.labels,
         filter: job.filter,
         formatter: job.formatter,
+        repeats: job.repeats,
         budget: shared.budget.clone(),
         reserve: Arc::new(Semaphore::new(BLOBS_RESERVED)),
         bad_pages: Mutex::default(),
@@ -238,6 +254,7 @@ struct OpenLines {
     lines: Vec<u8>,
     line_count: u64,
     dead: Vec<DeadLetter>,
+    pieces: Vec<Piece>,
 }
 
 struct Parked {
@@ -385,8 +402,8 @@ impl<T: Transport, C: Clock> Driver<T, C> {
                 self.ask(session.fetch(order, reports), Input::BlobFailed { key, fault, detail, print: None, date });
             }
             Action::Seal { id, claim } => {
-                let OpenLines { lines, line_count, dead } = std::mem::take(&mut self.open);
-                let answer = self.shared.writer.send(Batch { claim: *claim, lines, line_count, dead });
+                let OpenLines { lines, line_count, dead, pieces } = std::mem::take(&mut self.open);
+                let answer = self.shared.writer.send(Batch { claim: *claim, lines, line_count, dead }, pieces);
                 self.writing = Some((id, answer));
             }
             Action::Notice(notice) => {
@@ -430,6 +447,10 @@ impl<T: Transport, C: Clock> Driver<T, C> {
 
     fn accept(&mut self, piece: Parked) {
         let Parked { mut held, input, taken } = piece;
+        if let Some(blob) = blob_of(&input).filter(|_| !held.records.is_empty()) {
+            let records = std::mem::take(&mut held.records);
+            self.open.pieces.push(Piece { blob, offset: self.open.lines.len(), records });
+        }
         if self.open.lines.is_empty() {
             self.open.lines = held.lines;
             // Without this a batch is copied several times while it grows. Memory is touched only as it fills.
@@ -488,6 +509,15 @@ impl<T: Transport, C: Clock> Driver<T, C> {
         self.herald.status(&status);
         self.herald.drift(&self.session.formatter.drift());
         Outcome { name: self.herald.name().to_owned(), end, status, totals: self.totals }
+    }
+}
+
+/// The blob that a piece is of.
+fn blob_of(input: &Input) -> Option<BlobKey> {
+    match input {
+        Input::BlobDone { key, .. } => Some(*key),
+        Input::BlobPart { part, .. } | Input::BlobLost { part, .. } => Some(part.key),
+        _ => None,
     }
 }
 

@@ -286,6 +286,7 @@ fn known_by_the_witness(world: &world::World, floor: Time, begin: Time) -> Memor
         done: Vec::new(),
         parts: Vec::new(),
         gaps: Vec::new(),
+        records: Vec::new(),
         subscription_start: None,
         forget_before: Time::MIN,
     };

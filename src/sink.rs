@@ -43,6 +43,7 @@ mod file;
 pub(crate) mod fuzz;
 mod hangup;
 mod memory;
+mod nowhere;
 mod output;
 mod stdout;
 
@@ -58,6 +59,7 @@ pub use destination::Destination;
 pub use file::LinesFile;
 pub use hangup::{HangupWatch, watch_hangup};
 pub use memory::MemorySink;
+pub use nowhere::Nowhere;
 pub use output::{Healed, Output};
 pub use stdout::stdout;
 

@@ -32,6 +32,7 @@
 //! |---|---|
 //! | `root` | JSON: generation, floor, begin, filter, subscription_start, epoch, output mark, created, updated, horizons, totals, the state's number, digest |
 //! | `done/<bucket>/<chunk, 8 digits>` | prints of the done blobs created in these five minutes: `u64` BE, ascending, 1 to 512 a chunk |
+//! | `record/<day>/<hour>/<chunk, 8 digits>` | prints of the records that were delivered on this day and made in this hour: `u128` BE, in the order of delivery, 1 to 256 a chunk; the newest chunk has the lowest number |
 //! | `part/<created>/<print>` | digest `u128` BE, elements and counts as LEB128: the delivered part of a blob under way |
 //! | `gap/<id>` | JSON: the gap |
 //! | `hour/<hour>` | LEB128 ×15: blobs done, done again, in open gaps by reason; records read, delivered, filtered, duplicate, dead-lettered |
@@ -41,15 +42,15 @@
 //! it up to date from the values that it changes; the scan at open adds it up afresh. So a value that is whole by itself
 //! but older than the rest is found out, and so is one that is missing.
 //!
-//! Done blobs cost 8 bytes each, and about 90 for each chunk; they are forgotten when the claim says that no listing can
-//! show them any more. Hours are kept for 90 days, then added up into days, which are kept for 400; gaps for 400 days after
+//! Done blobs cost 8 bytes each, delivered records 16, and about 90 for each chunk; both are forgotten when the claim says that no
+//! listing can show the blob any more, and the blobs of the day on which the record was delivered. Hours are kept for 90 days, then added up into days, which are kept for 400; gaps for 400 days after
 //! they were closed or became final. So the size stays flat for good.
 //!
 //! # A changed filter
 //!
 //! A claim with another filter than the stored one starts a new cursor, in the same transaction: floor and begin are taken
 //! from the claim as they are, done blobs in buckets from the claim's floor on and all parts are dropped (the ledger counts
-//! them under `again` from then on), gaps and ledger stay, and a new epoch is marked. Blobs before the floor stay done, or
+//! them under `again` from then on), gaps, delivered records and ledger stay, and a new epoch is marked. Blobs before the floor stay done, or
 //! the sweeps would deliver them once more; to take them up again under the new filter the claim states an earlier floor.
 //!
 //! # What a kill leaves
@@ -94,8 +95,10 @@ mod open;
 mod readable;
 mod record;
 mod recover;
+mod remembered;
 mod restore;
 mod scan;
+mod sieve;
 mod sled;
 mod snapshot;
 #[cfg(test)]
@@ -103,12 +106,13 @@ pub(crate) mod tests;
 mod verify;
 mod witness;
 
+use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Counts, DoneSet, FeedId, Gap, Part, Time};
+use crate::domain::{Counts, DoneSet, FeedId, Gap, Part, RecordPrint, Time};
 use crate::sink::{OutputMark, Receipt};
 
 use self::sled::Engine;
@@ -125,6 +129,12 @@ pub trait Store: Send + 'static {
     /// # Errors
     /// If the state can't be read; the store is then unusable.
     fn restore(&mut self, feed: &FeedId) -> Result<Restored, StoreError>;
+
+    /// Which of these records of the feed were delivered before, as far as that is committed.
+    ///
+    /// # Errors
+    /// If the state can't be read; the store is then unusable.
+    fn remembers(&mut self, feed: &FeedId, records: &[RecordPrint]) -> Result<BTreeSet<RecordPrint>, StoreError>;
 
     /// Commits what the receipt claims, in one transaction. On disk when it returns.
     ///

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::hint::black_box;
 
+use defender_feed::decode::print;
 use defender_feed::domain::{ContentId, ContentType, OutputFormat, Time};
 use defender_feed::format::{Context, Formatter};
 
@@ -22,6 +23,8 @@ pub(crate) fn run(report: &mut Report, effort: Effort) {
     let bytes: usize = records.iter().map(Vec::len).sum();
     report.tell("a wanted record, on average", bytes as f64 / records.len() as f64, "bytes");
     let count = effort.of(RECORDS, RECORDS / 4);
+    let (events, bytes) = prints(&records, count);
+    report.say("a record's print", &format!("{:.0} k/s, {:.0} MB/s", events / 1e3, bytes / 1e6));
     for format in OutputFormat::ALL {
         // A line that is no JSON has no envelope.
         for envelope in [false, true].into_iter().filter(|envelope| !envelope || format.is_json()) {
@@ -30,6 +33,14 @@ pub(crate) fn run(report: &mut Report, effort: Effort) {
             report.say(&format!("{format}{with}"), &format!("{:.0} k/s, {:.0} MB/s", events / 1e3, bytes / 1e6));
         }
     }
+}
+
+/// The same for the print by which a record is recognised if it arrives again.
+fn prints(records: &[Vec<u8>], count: usize) -> (f64, f64) {
+    let bytes: usize = records.iter().cycle().take(count).map(Vec::len).sum();
+    let run = || seconds_of(|| records.iter().cycle().take(count).for_each(|record| drop(black_box(print(record)))));
+    let seconds = median((0..RUNS).map(|_| run()));
+    (count as f64 / seconds, bytes as f64 / seconds)
 }
 
 /// Events and bytes of records a second, on one core.

@@ -39,6 +39,7 @@ pub(crate) fn claim(number: u64) -> Claim {
         done: Vec::new(),
         parts: Vec::new(),
         gaps: Vec::new(),
+        records: Vec::new(),
         subscription_start: None,
         forget_before: begin - Duration::from_secs(3600),
     }

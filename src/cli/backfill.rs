@@ -1,5 +1,9 @@
 //! `backfill`: one range of time, once.
 
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
@@ -13,8 +17,10 @@ use crate::backfill::{Job, JobError, Request, Start};
 use crate::config::{Settings, When, print_duration};
 use crate::domain::{Counts, FeedId, GapReason, Time};
 use crate::feed::{Moment, Plan};
-use crate::sink::{DEAD_LETTER_LIMIT, DeadLetters, Delivery};
-use crate::store::{SledStore, Store};
+use crate::runner::{FeedJob, SkipIds, SkipIdsError};
+use crate::sink::{DEAD_LETTER_LIMIT, DeadLetters, Delivery, Nowhere};
+use crate::store::{MemoryStore, SledStore, Store};
+use crate::wire::HttpTransport;
 
 /// How it can end.
 pub const EXITS: &[Exit] = &Exit::ALL;
@@ -29,6 +35,9 @@ pub const ABOUT: &str = "Collect one range of time and end: everything that beca
         after it happened. A backfill has a place of its own under the state directory; it never moves a poller's, and runs beside one.\n\n\
         It starts afresh unless --resume is given, or stdout (with --output, that file) is what an interrupted run wrote and still has all \
         of it. A backfill never rotates its file.\n\n\
+        A record that arrives again with the same Id and content is delivered once, unless --keep-duplicates is given. With --skip-ids, only \
+        what the list of ids does not name comes out: the repair after a loss elsewhere. With --dry-run as well it is an audit: the summary \
+        says how many records are missing there.\n\n\
         What goes to a pipe counts as delivered when the pipe has taken it, with --drain when it has been read; see poll --help.\n\n\
         A blob that can't be read is tried ten times within about four minutes and then is a gap (exit code 3).";
 
@@ -44,6 +53,12 @@ pub struct BackfillArgs {
     /// Go on where an interrupted run of the same range stopped; its output must be kept
     #[arg(long)]
     pub resume: bool,
+    /// Leave out the records whose ids this file lists, one a line (- is stdin): their Id, or the id of this program's events
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub skip_ids: Option<PathBuf>,
+    /// Write nothing and remember nothing: only count what would be delivered
+    #[arg(long, conflicts_with = "resume")]
+    pub dry_run: bool,
     /// The settings given as flags.
     #[command(flatten)]
     pub settings: SettingFlags<Everything>,
@@ -68,10 +83,23 @@ pub fn run(args: &BackfillArgs, context: &Context) -> Exit {
         console.error(&why);
         return Exit::Usage;
     }
+    let skip = match args.skip_ids.as_deref().map(skip_ids).transpose() {
+        Ok(skip) => skip.map(Arc::new),
+        Err(why) => {
+            console.error(&why);
+            return Exit::Usage;
+        }
+    };
+    if let Some(skip) = &skip {
+        console.report(&format!("leaving out the records of {} ids", skip.len()));
+    }
     let engine = match Engine::start(true, context) {
         Ok(engine) => engine,
         Err(exit) => return exit,
     };
+    if args.dry_run {
+        return dry_run(args, skip, engine, context);
+    }
     let output = match open_destination(context, false) {
         Ok(output) => output,
         Err(exit) => return exit,
@@ -94,17 +122,7 @@ pub fn run(args: &BackfillArgs, context: &Context) -> Exit {
         Start::Afresh(Some(why)) => console.report(&format!("starting afresh: {why}")),
         Start::Afresh(None) => {}
     }
-    let beside = SledStore::is_locked(&settings.state_dir);
-    let share = if beside { SHARE_BESIDE_POLLER } else { 1.0 };
-    if beside {
-        console.report("a poller is working on this state directory: taking half of the request rate");
-    }
-    let plan = Plan::Range { from: moment(args.since), to: args.until.map_or(Moment::Ago(Duration::ZERO), moment) };
-    let transport = match transport() {
-        Ok(transport) => transport,
-        Err(error) => return failed(&error, Exit::Failed),
-    };
-    let jobs = match jobs(settings, &transport, &mut store, share, |_| plan) {
+    let jobs = match range_jobs(args, skip.as_ref(), &mut store, context) {
         Ok(jobs) => jobs,
         Err(error) => return failed(&error, Exit::Failed),
     };
@@ -117,8 +135,55 @@ pub fn run(args: &BackfillArgs, context: &Context) -> Exit {
     {
         tracing::warn!(event = "job_not_closed", "everything was done, but that could not be written down: {error}");
     }
-    console.report(&summary(&collected, settings, &job));
+    console.report(&summary(&collected, settings, Some(&job)));
     collected.exit
+}
+
+/// Goes through the range and keeps nothing of it: no output, no state.
+fn dry_run(args: &BackfillArgs, skip: Option<Arc<SkipIds>>, engine: Engine, context: &Context) -> Exit {
+    let (settings, console) = (&context.settings, &context.console);
+    let mut store = MemoryStore::new();
+    let jobs = match range_jobs(args, skip.as_ref(), &mut store, context) {
+        Ok(jobs) => jobs,
+        Err(error) => {
+            console.error(&error);
+            return Exit::Failed;
+        }
+    };
+    let collection = Collection { console, jobs, one_shot: true, watches_stdout: false, quiet_close: false, engine };
+    let collected = collect(collection, Delivery::new(Nowhere, Nowhere), store);
+    console.report(&summary(&collected, settings, None));
+    collected.exit
+}
+
+/// What is to be run for the range, on what `store` remembers of it.
+fn range_jobs(
+    args: &BackfillArgs,
+    skip: Option<&Arc<SkipIds>>,
+    store: &mut impl Store,
+    context: &Context,
+) -> Result<Vec<FeedJob<HttpTransport>>, String> {
+    let settings = &context.settings;
+    let beside = SledStore::is_locked(&settings.state_dir);
+    let share = if beside { SHARE_BESIDE_POLLER } else { 1.0 };
+    if beside {
+        context.console.report("a poller is working on this state directory: taking half of the request rate");
+    }
+    let plan = Plan::Range { from: moment(args.since), to: args.until.map_or(Moment::Ago(Duration::ZERO), moment) };
+    let transport = transport().map_err(|error| error.to_string())?;
+    let mut jobs = jobs(settings, &transport, store, share, |_| plan).map_err(|error| error.to_string())?;
+    jobs.iter_mut().for_each(|job| job.repeats.skip = skip.cloned());
+    Ok(jobs)
+}
+
+/// Reads the list of ids to leave out.
+fn skip_ids(path: &Path) -> Result<SkipIds, String> {
+    let read = if path == Path::new("-") {
+        SkipIds::read(io::stdin().lock())
+    } else {
+        File::open(path).map_err(SkipIdsError::from).and_then(|file| SkipIds::read(BufReader::new(file)))
+    };
+    read.map_err(|error| format!("--skip-ids {}: {error}", path.display()))
 }
 
 fn request(args: &BackfillArgs, settings: &Settings) -> Request {
@@ -202,7 +267,7 @@ fn start(
 }
 
 /// The ledger of the run.
-fn summary(collected: &Collected, settings: &Settings, job: &Job) -> String {
+fn summary(collected: &Collected, settings: &Settings, job: Option<&Job>) -> String {
     let mut lines = Vec::new();
     let complete = matches!(collected.exit, Exit::Done | Exit::Gaps);
     let mut missing = false;
@@ -220,6 +285,7 @@ fn summary(collected: &Collected, settings: &Settings, job: &Job) -> String {
             Some((first, last)) => {
                 format!("  its events were recorded from {first} to {last} (events can become available days later)")
             }
+            None if job.is_none() => "  no event would be delivered".to_owned(),
             None => "  no event was delivered in this run".to_owned(),
         });
         let balance = status.balance;
@@ -232,8 +298,9 @@ fn summary(collected: &Collected, settings: &Settings, job: &Job) -> String {
             reasons(outcome.totals.gaps.values().map(|gap| gap.reason))
         ));
         let Counts { read, delivered, filtered, duplicate, dead_lettered } = totals.counts;
+        let delivered = if job.is_some() { format!("{delivered} delivered") } else { format!("{delivered} to deliver") };
         lines.push(format!(
-            "  records: {read} read = {delivered} delivered + {filtered} filtered + {duplicate} duplicate + {dead_lettered} dead-lettered"
+            "  records: {read} read = {delivered} + {filtered} filtered + {duplicate} duplicate + {dead_lettered} dead-lettered"
         ));
         for gap in totals.gaps.values() {
             missing = true;
@@ -244,15 +311,14 @@ fn summary(collected: &Collected, settings: &Settings, job: &Job) -> String {
         }
         if totals.dead_letters > 0 {
             missing = true;
-            let file = job.dir().join("dead-letter").join(format!("{}.ndjson", feed.tenant));
-            lines.push(format!(
-                "  {} dead letters in {} (`defender-feed decode` reads them)",
-                totals.dead_letters,
-                file.display()
-            ));
+            let file = job.map(|job| job.dir().join("dead-letter").join(format!("{}.ndjson", feed.tenant)));
+            let place = file.map(|file| format!(" in {} (`defender-feed decode` reads them)", file.display()));
+            lines.push(format!("  {} dead letters{}", totals.dead_letters, place.unwrap_or_default()));
         }
     }
     lines.push(match (complete, missing) {
+        (false, _) if job.is_none() => "not complete: run it again".to_owned(),
+        (true, _) if job.is_none() => "a dry run: nothing was written, nothing is remembered".to_owned(),
         (true, false) => "complete: nothing is missing".to_owned(),
         (true, true) => "done, but not everything could be had".to_owned(),
         (false, _) => {

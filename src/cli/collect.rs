@@ -14,7 +14,7 @@ use crate::domain::{FeedId, Refusal};
 use crate::feed::{FeedSettings, Finish, Mode, Plan};
 use crate::format::Formatter;
 use crate::poll::{RunEnd, run};
-use crate::runner::{BLOBS_AT_ONCE, Board, FeedEnd, FeedJob, Halt, Order, Shared, SystemClock, Writer};
+use crate::runner::{BLOBS_AT_ONCE, Board, FeedEnd, FeedJob, Halt, Order, Repeats, Shared, SystemClock, Writer};
 use crate::sink::{Sink, watch_hangup};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Console, Progress};
@@ -131,6 +131,7 @@ pub(super) fn jobs(
                 labels: tenant.labels.clone(),
                 filter: tenant.record_types.clone(),
                 formatter: formatter(settings),
+                repeats: Repeats { keep: settings.keep_duplicates.unwrap_or(false), skip: None },
             });
         }
     }

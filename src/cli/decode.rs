@@ -23,8 +23,8 @@ pub const EXITS: &[Exit] =
 
 /// What it does, for the long help.
 pub const ABOUT: &str = "Turn blobs from files or stdin into events: JSON arrays as the service sends them, one record a line, or dead-letter \
-        files, in any mixture. The decoder and the formats are those of poll; records that occur twice are written twice. It needs no \
-        network, no credentials and no state, reads files of any size in little memory, and ends quietly if its reader goes away.\n\n\
+        files, in any mixture. The decoder and the formats are those of poll; records that occur twice are written twice, unless \
+        --keep-duplicates=false is given. It needs no network, no credentials and no state, reads files of any size in little memory, and ends quietly if its reader goes away.\n\n\
         What can't be a record is reported on stderr with its file, its place (counted from 0) and the reason, and leads to the exit code 3; \
         so does a file that was cut off. A file that can't be read leads to 1; the others are done all the same.\n\n\
         With --envelope, a record from a dead-letter file keeps the tenant, content type, content id and time that its line names. For other \

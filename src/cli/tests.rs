@@ -8,8 +8,10 @@ use super::*;
 use crate::config::{About, Kind, When, settings};
 
 /// Flags that are no settings: they belong to one command and have no variable and no key.
-const ARGUMENTS: &[&str] =
-    &["all", "endless", "help", "version", "once", "since", "until", "resume", "events", "seed", "yes", "json"];
+const ARGUMENTS: &[&str] = &[
+    "all", "endless", "help", "version", "once", "since", "until", "resume", "events", "seed", "yes", "json", "skip-ids",
+    "dry-run",
+];
 
 fn parsed(line: &str) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(line.split_whitespace())

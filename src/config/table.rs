@@ -17,10 +17,10 @@ use crate::domain::{ContentType, OutputFormat, RecordTypes, TenantId, Time};
 /// All settings, in the order of the help.
 pub fn settings() -> &'static [&'static dyn Setting] {
     #[rustfmt::skip]
-    static ALL: [&dyn Setting; 30] = [
+    static ALL: [&dyn Setting; 31] = [
         &TENANT, &TENANT_ID, &CLIENT_ID, &CLIENT_SECRET_FILE, &PUBLISHER_ID, &CLOUD, &API_URL, &LOGIN_URL,
         &CONTENT_TYPE, &NOT_BEFORE, &POLL_INTERVAL, &LOOK_BACK, &REQUESTS_PER_MINUTE, &CONCURRENCY, &SUBSCRIPTION,
-        &RECORD_TYPES, &FORMAT, &ORIGINAL, &SYSLOG_HEADER, &ENVELOPE, &MAX_LINE_BYTES,
+        &RECORD_TYPES, &FORMAT, &ORIGINAL, &SYSLOG_HEADER, &ENVELOPE, &KEEP_DUPLICATES, &MAX_LINE_BYTES,
         &OUTPUT, &ROTATE_BYTES, &ROTATE_EVERY, &DRAIN,
         &STATE_DIR,
         &CONFIG, &LOG_FORMAT, &LOG_LEVEL, &QUIET,
@@ -290,6 +290,20 @@ pub(super) static ENVELOPE: Key<bool> = Key {
         kind: Kind::Switch,
         value_name: "BOOL",
         help: "Wrap each record in an object that says where it came from",
+        default: "false",
+        choices: &["true", "false"],
+    },
+    read: switch,
+};
+
+pub(super) static KEEP_DUPLICATES: Key<bool> = Key {
+    about: About {
+        name: "keep_duplicates",
+        scope: Scope::Process,
+        group: Group::Output,
+        kind: Kind::Switch,
+        value_name: "BOOL",
+        help: "Deliver a record again that arrives again with the same Id and content, instead of counting it as a duplicate (decode keeps them unless this is false)",
         default: "false",
         choices: &["true", "false"],
     },

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BlobKey, FeedId, Gap, Time};
+use super::{BlobKey, FeedId, Gap, RecordPrint, Time};
 
 /// What became of the records of a blob: `read = delivered + filtered + duplicate + dead_lettered`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +69,8 @@ pub struct Claim {
     pub parts: Vec<Part>,
     /// Gaps found, changed or closed.
     pub gaps: Vec<Gap>,
+    /// Records that are delivered, to be recognised if they arrive again.
+    pub records: Vec<RecordPrint>,
     /// When a start of the subscription was last about to be asked for.
     pub subscription_start: Option<Time>,
     /// Done blobs created before this can't be listed any more and are forgotten.

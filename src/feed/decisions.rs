@@ -62,6 +62,7 @@ impl Feed {
             done: open.done,
             parts: open.parts.into_values().collect(),
             gaps: open.gaps.into_values().collect(),
+            records: Vec::new(),
             subscription_start: self.save_start.take().or(self.subscription.last_start()),
             forget_before,
         };

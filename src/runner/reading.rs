@@ -10,6 +10,8 @@ use std::hash::Hasher;
 use siphasher::sip::SipHasher13;
 use siphasher::sip128::{self, Hasher128, SipHasher24};
 
+use super::Repeats;
+use super::duplicates::Recognised;
 use crate::decode::{self, DeadReason, Decoder, Item, Shape};
 use crate::domain::{BlobKey, Counts, Part, RecordTypes, Time};
 use crate::feed::FetchOrder;
@@ -21,7 +23,7 @@ use crate::sink::DeadLetter;
 pub(super) const HOLD_MAX: usize = 1 << 20;
 
 /// Why a record whose line was cut is among the dead letters.
-const LINE_TOO_LONG: &str = "line_too_long";
+pub(super) const LINE_TOO_LONG: &str = "line_too_long";
 
 /// Room for the lines of a blob of usual size, so that they are not copied while they become more.
 const HOLD_USUAL: usize = 64 << 10;
@@ -32,6 +34,8 @@ pub(super) struct Held {
     pub(super) lines: Vec<u8>,
     pub(super) line_count: u64,
     pub(super) dead: Vec<DeadLetter>,
+    /// Those of the lines that can be recognised if they come again.
+    pub(super) records: Vec<Recognised>,
     dead_bytes: usize,
     /// The earliest and the latest `CreationTime` of its records.
     pub(super) times: Option<(Time, Time)>,
@@ -51,7 +55,7 @@ fn creation_time(raw: &[u8]) -> Option<Time> {
     Time::parse(&decode::text_of(raw, "CreationTime")?)
 }
 
-/// The record's bytes are hashed once, for the digest of a part and for the print of the blob.
+/// What a record without a print counts as in the digest of a part and in the print of the blob.
 fn hash(raw: &[u8]) -> [u8; 16] {
     let mut hasher = sip128::SipHasher13::new();
     hasher.write(raw);
@@ -88,6 +92,7 @@ pub(super) struct Reading<'a> {
 
 struct State<'a> {
     formatter: &'a Formatter,
+    repeats: &'a Repeats,
     context: Context<'a>,
     key: BlobKey,
     held: Held,
@@ -113,13 +118,20 @@ struct State<'a> {
 }
 
 impl<'a> Reading<'a> {
-    pub(super) fn new(filter: RecordTypes, formatter: &'a Formatter, context: Context<'a>, order: &FetchOrder) -> Self {
+    pub(super) fn new(
+        filter: RecordTypes,
+        formatter: &'a Formatter,
+        repeats: &'a Repeats,
+        context: Context<'a>,
+        order: &FetchOrder,
+    ) -> Self {
         Self {
             decoder: Decoder::new(filter.clone()),
             filter,
             state: State {
                 base: 0,
                 formatter,
+                repeats,
                 context,
                 key: order.entry.key(),
                 held: Held::default(),
@@ -218,7 +230,8 @@ impl State<'_> {
             self.counts.filtered += 1;
             return;
         }
-        let hash = hash(raw);
+        let print = decode::print(raw);
+        let hash = print.map_or_else(|| hash(raw), |print| print.hash.to_le_bytes());
         self.digest.write_u64(index);
         self.digest.write(&hash);
         self.print.write_u64(index);
@@ -227,6 +240,10 @@ impl State<'_> {
             return;
         }
         self.counts.read += 1;
+        if self.repeats.skip.as_ref().is_some_and(|skip| skip.holds(self.context.tenant, raw)) {
+            self.counts.duplicate += 1;
+            return;
+        }
         self.counts.delivered += 1;
         // What follows an oddity is not used unless the oddity is confirmed: there is no need to hold it.
         if self.oddities > 0 && !self.accepting {
@@ -236,11 +253,18 @@ impl State<'_> {
         if self.held.lines.is_empty() {
             self.held.lines.reserve(HOLD_USUAL);
         }
+        let begin = self.held.lines.len();
         if self.formatter.line(&self.context, raw, &mut self.held.lines) == Fit::Cut {
             self.keep_whole(index, raw);
         }
         self.held.line_count += 1;
-        self.held.times = cover(self.held.times, creation_time(raw).map(|t| (t, t)));
+        let created = print.map_or_else(|| creation_time(raw), |print| print.created);
+        self.held.times = cover(self.held.times, created.map(|t| (t, t)));
+        if let Some(record) = print.and_then(|print| print.record()).filter(|_| !self.repeats.keep) {
+            let place = |at: usize| u32::try_from(at).expect("what is held is a few lines of at most 64 MiB");
+            let (begin, length) = (place(begin), place(self.held.lines.len() - begin));
+            self.held.records.push(Recognised { record, index, begin, length });
+        }
     }
 
     /// Keeps a record whose line was cut. It is delivered all the same: its line says what it lacks.

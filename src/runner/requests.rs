@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 use url::Url;
 
+use super::Repeats;
 use super::clock::Clock;
 use super::reading::{End, Held, Reading};
 use crate::api::{self, Client, Failure, Page, RequestKind};
@@ -50,6 +51,7 @@ pub(super) struct Session<T: Transport, C: Clock> {
     pub(super) labels: BTreeMap<String, String>,
     pub(super) filter: RecordTypes,
     pub(super) formatter: Formatter,
+    pub(super) repeats: Repeats,
     /// One permit for each blob that may be held at once in the process.
     pub(super) budget: Arc<Semaphore>,
     /// Permits of this feed's own.
@@ -242,7 +244,7 @@ impl<T: Transport, C: Clock> Session<T, C> {
             content_created: order.entry.created,
             index: 0,
         };
-        let mut reading = Reading::new(self.filter.clone(), &self.formatter, context, order);
+        let mut reading = Reading::new(self.filter.clone(), &self.formatter, &self.repeats, context, order);
         let mut bytes = 0;
         let page = |uri: &str| fingerprint(self.client.address(uri).as_ref().map_or("", Url::as_str).as_bytes());
         let mut pages = HashSet::from([page(&order.entry.uri)]);

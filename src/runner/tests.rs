@@ -92,6 +92,7 @@ fn session(script: impl Fn(&str) -> Paper + Send + Sync + 'static) -> Arc<Sessio
         labels: BTreeMap::new(),
         filter: RecordTypes::defender(),
         formatter: Formatter::new(OutputFormat::Raw, false),
+        repeats: Repeats::default(),
         budget: Arc::new(Semaphore::new(1)),
         reserve: Arc::new(Semaphore::new(1)),
         bad_pages: Mutex::default(),
@@ -202,6 +203,7 @@ async fn a_request_that_panics_is_a_failed_attempt() {
         labels: BTreeMap::new(),
         filter: RecordTypes::defender(),
         formatter: Formatter::new(OutputFormat::Raw, false),
+        repeats: Repeats::default(),
         pause: watch::channel(Duration::ZERO).0,
     };
     let sink = MemorySink::new();
@@ -260,6 +262,7 @@ async fn the_gaps_of_an_interrupted_run_stand_in_the_result_of_the_next() {
         labels: BTreeMap::new(),
         filter: RecordTypes::defender(),
         formatter: Formatter::new(OutputFormat::Raw, false),
+        repeats: Repeats::default(),
         pause: watch::channel(Duration::ZERO).0,
     };
     let (writer, _thread) = Writer::spawn(MemorySink::new(), MemoryStore::new()).unwrap();

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::duplicates::{Duplicates, Piece};
 use crate::domain::{Claim, Counts, Gap};
 use crate::mutant::{self, Mutant};
 use crate::sink::{Batch, Sink, SinkError};
@@ -48,6 +49,8 @@ pub struct Written {
 /// A batch on its way, and where its outcome is to be told.
 pub(crate) struct Job {
     pub(crate) batch: Batch,
+    /// Which of its lines can be recognised as delivered before.
+    pub(crate) pieces: Vec<Piece>,
     pub(crate) answer: oneshot::Sender<Result<Written, WriteError>>,
 }
 
@@ -67,9 +70,9 @@ impl Writer {
         let (writer, mut queue) = Self::queue();
         let thread = std::thread::Builder::new().name("writer".into()).spawn(move || {
             let mut desk = Desk::new(sink, store);
-            while let Some(Job { batch, answer }) = queue.blocking_recv() {
+            while let Some(Job { batch, pieces, answer }) = queue.blocking_recv() {
                 // A feed that has ended meanwhile needs no answer.
-                let _ = answer.send(desk.write(batch));
+                let _ = answer.send(desk.write(batch, &pieces));
             }
             desk.store.close()
         })?;
@@ -83,10 +86,10 @@ impl Writer {
     }
 
     /// Hands a batch over; the answer comes when it is committed.
-    pub(super) fn send(&self, batch: Batch) -> oneshot::Receiver<Result<Written, WriteError>> {
+    pub(super) fn send(&self, batch: Batch, pieces: Vec<Piece>) -> oneshot::Receiver<Result<Written, WriteError>> {
         let (answer, result) = oneshot::channel();
         // If the writer has ended, the answer's sender is dropped with the job, which the receiver notices.
-        let _ = self.jobs.send(Job { batch, answer });
+        let _ = self.jobs.send(Job { batch, pieces, answer });
         result
     }
 }
@@ -95,18 +98,23 @@ impl Writer {
 pub(crate) struct Desk<S, T> {
     sink: S,
     store: T,
+    duplicates: Duplicates,
     broken: Option<WriteError>,
 }
 
 impl<S: Sink, T: Store> Desk<S, T> {
     pub(crate) fn new(sink: S, store: T) -> Self {
-        Self { sink, store, broken: None }
+        Self { sink, store, duplicates: Duplicates::default(), broken: None }
     }
 
-    pub(crate) fn write(&mut self, batch: Batch) -> Result<Written, WriteError> {
+    pub(crate) fn write(&mut self, mut batch: Batch, pieces: &[Piece]) -> Result<Written, WriteError> {
         let result = match &self.broken {
             Some(error) => Err(error.clone()),
-            None => write(&mut self.sink, &mut self.store, batch),
+            None => {
+                let dropped = self.duplicates.drop_from(&mut batch, pieces, &mut self.store);
+                let dropped = dropped.map_err(|error| WriteError::State(error.to_string()));
+                dropped.and_then(|()| write(&mut self.sink, &mut self.store, batch))
+            }
         };
         self.broken = result.as_ref().err().cloned();
         result

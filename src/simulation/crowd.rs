@@ -76,9 +76,9 @@ impl Letters for NoLetters {
 
 async fn write(mut queue: mpsc::UnboundedReceiver<Job>, lags: Lags) {
     let mut desk = Desk::new(Delivery::new(lags, NoLetters), MemoryStore::new());
-    while let Some(Job { batch, answer }) = queue.recv().await {
+    while let Some(Job { batch, pieces, answer }) = queue.recv().await {
         tokio::time::sleep(WRITE).await;
-        let _ = answer.send(desk.write(batch));
+        let _ = answer.send(desk.write(batch, &pieces));
     }
 }
 

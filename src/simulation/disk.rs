@@ -1,9 +1,11 @@
 //! The output and the disk: what has left the process, what is on disk, and what is lost between the two.
 
+use std::collections::BTreeSet;
+
 use super::fate::Weather;
 use super::phases::{Hit, Phase};
 use super::world::{Blow, Outside, World};
-use crate::domain::{FeedId, TenantId};
+use crate::domain::{FeedId, RecordPrint, TenantId};
 use crate::sink::{DeadLetter, Kept, Letters, Lines, OutputMark, Receipt, SinkError};
 use crate::store::{Restored, Store, StoreError};
 
@@ -30,7 +32,8 @@ impl Lines for Pipe {
         let mut world = self.outside.look();
         let blow = world.blow_at_the_output(lines.len());
         let taken = blow.map_or(lines.len(), |(taken, _)| taken);
-        if let Err(wrong) = world.oracle.written(&lines[..taken]) {
+        let now = world.now();
+        if let Err(wrong) = world.oracle.written(&lines[..taken], now) {
             world.accuse(wrong);
         }
         match blow {
@@ -95,6 +98,10 @@ pub(super) struct Disk {
 impl Store for Disk {
     fn restore(&mut self, feed: &FeedId) -> Result<Restored, StoreError> {
         self.outside.look().disk.restore(feed)
+    }
+
+    fn remembers(&mut self, feed: &FeedId, records: &[RecordPrint]) -> Result<BTreeSet<RecordPrint>, StoreError> {
+        self.outside.look().disk.remembers(feed, records)
     }
 
     fn commit(&mut self, receipt: Receipt) -> Result<(), StoreError> {

@@ -18,7 +18,7 @@ use crate::auth::{Credentials, TokenSource};
 use crate::domain::{FeedId, OutputFormat, RecordTypes, Time};
 use crate::feed::{FeedSettings, Memory, Mode, Now, Plan};
 use crate::format::Formatter;
-use crate::runner::{BLOBS_AT_ONCE, Board, Clock, Desk, FeedEnd, FeedJob, Job, Order, Outcome, Shared, Writer, drive};
+use crate::runner::{BLOBS_AT_ONCE, Board, Clock, Desk, FeedEnd, FeedJob, Job, Order, Outcome, Repeats, Shared, Writer, drive};
 use crate::sink::{Delivery, MemorySink};
 use crate::store::{MemoryStore, Store};
 use crate::wire::Transport;
@@ -187,6 +187,7 @@ pub(super) fn feed_job<T: Transport>(transport: T, feed: FeedId, plan: Plan, mem
         labels: BTreeMap::new(),
         filter: RecordTypes::defender(),
         formatter: Formatter::new(OutputFormat::Raw, false),
+        repeats: Repeats::default(),
         pause: watch::channel(Duration::ZERO).0,
     }
 }
@@ -197,9 +198,9 @@ async fn write(outside: Outside, mut queue: mpsc::UnboundedReceiver<Job>) {
     let drawer = Drawer { outside: outside.clone() };
     let mut desk = Desk::new(Delivery::new(pipe, drawer), Disk { outside: outside.clone() });
     let mut others = Desk::new(MemorySink::new(), MemoryStore::new());
-    while let Some(Job { batch, answer }) = queue.recv().await {
+    while let Some(Job { batch, pieces, answer }) = queue.recv().await {
         if batch.claim.feed != outside.look().feed {
-            let _ = answer.send(others.write(batch));
+            let _ = answer.send(others.write(batch, &pieces));
             continue;
         }
         let (before, after) = {
@@ -214,7 +215,7 @@ async fn write(outside: Outside, mut queue: mpsc::UnboundedReceiver<Job>) {
             (Duration::from_millis(before), Duration::from_millis(world.dice.below(30)))
         };
         tokio::time::sleep(before).await;
-        let result = desk.write(batch);
+        let result = desk.write(batch, &pieces);
         tokio::time::sleep(after).await;
         let _ = answer.send(result);
     }

@@ -19,6 +19,10 @@ use crate::simulator::dice::Dice;
 
 /// How far back the service can be asked, less the product's own margin.
 const REACH: std::time::Duration = std::time::Duration::from_secs((167 * 60 + 55) * 60);
+/// For as long as this at least a delivered record is recognised.
+const REMEMBERED: std::time::Duration = std::time::Duration::from_secs((7 * 24 - 1) * 3600);
+/// Seeds in which records arrive again.
+const TWINS: f64 = 0.15;
 /// Wanted lines of a large blob: more than are held back until its end.
 const LARGE: usize = 300 * 1024;
 
@@ -32,6 +36,10 @@ struct Record {
     foreign: bool,
     /// The place of its blob.
     blob: usize,
+    /// It stands in several places.
+    shared: bool,
+    /// When it came out last.
+    last: Option<Time>,
 }
 
 /// One blob, and what has come of it.
@@ -86,6 +94,49 @@ pub(super) struct Oracle {
     pub(super) repeated: u64,
 }
 
+/// Records that arrive again: the very same, which is to come out once, and others under the same `Id`, which are to come out.
+struct Twins {
+    dice: Dice,
+    /// In these seeds there are some.
+    some: bool,
+    /// Records that can be recognised, and their text.
+    known: Vec<(usize, String)>,
+}
+
+enum Twin {
+    None,
+    /// The record at that place once more.
+    Same(usize, String),
+    /// Something else about the same thing.
+    Update(String),
+}
+
+impl Twins {
+    fn new(seed: u64) -> Self {
+        let mut dice = Dice::new(seed, &[0x7477_696e]);
+        let some = dice.chance(TWINS);
+        Self { dice, some, known: Vec::new() }
+    }
+
+    fn of(&mut self, wanted: bool, id: &str) -> Twin {
+        if !self.some || !wanted || self.known.is_empty() || !self.dice.chance(0.4) {
+            return Twin::None;
+        }
+        let place = usize::try_from(self.dice.below(self.known.len() as u64)).unwrap_or(0);
+        let (twin, text) = self.known[place].clone();
+        if self.dice.chance(0.5) {
+            return Twin::Same(twin, text);
+        }
+        Twin::Update(format!(r#"{},"Update {id}":1}}"#, text.trim_end_matches('}')))
+    }
+
+    fn add(&mut self, record: usize, text: &str) {
+        if self.some && text.contains("CreationTime") {
+            self.known.push((record, text.to_owned()));
+        }
+    }
+}
+
 /// A violation, for people.
 pub(super) type Wrong = String;
 
@@ -113,7 +164,8 @@ impl Oracle {
             repeated: 0,
         };
         let mut dice = Dice::new(fate.seed, &[0x0073_6865_6c66]);
-        let shelf = fate.blobs.iter().enumerate().map(|(n, blob)| oracle.put(n, blob, &mut dice)).collect();
+        let mut twins = Twins::new(fate.seed);
+        let shelf = fate.blobs.iter().enumerate().map(|(n, blob)| oracle.put(n, blob, &mut dice, &mut twins)).collect();
         oracle.order = (0..oracle.blobs.len()).collect();
         let blobs = &oracle.blobs;
         oracle.order.sort_by_key(|at| blobs[*at].fate.created);
@@ -125,9 +177,13 @@ impl Oracle {
         for blob in self.blobs.iter().filter(|blob| !range.contains(&blob.fate.created)) {
             blob.records.iter().for_each(|at| self.records[*at].foreign = true);
         }
+        // A record that is in two blobs belongs to both.
+        for blob in self.blobs.iter().filter(|blob| range.contains(&blob.fate.created)) {
+            blob.records.iter().for_each(|at| self.records[*at].foreign = false);
+        }
     }
 
-    fn put(&mut self, n: usize, fate: &BlobFate, dice: &mut Dice) -> NewBlob {
+    fn put(&mut self, n: usize, fate: &BlobFate, dice: &mut Dice, twins: &mut Twins) -> NewBlob {
         let id = ContentId(format!("2026${n:04}$audit_general$audit_general${:08x}", dice.below(1 << 32)));
         let key = BlobKey::new(&id, fate.created);
         let mut truth = Truth {
@@ -151,7 +207,7 @@ impl Oracle {
             if at > 0 {
                 body.push(b',');
             }
-            self.element(&mut truth, &mut body, (n, at), fate.kind, dice);
+            self.element(&mut truth, &mut body, (n, at), fate.kind, (&mut *dice, &mut *twins));
         }
         body.push(b']');
         truth.elements = count;
@@ -162,7 +218,14 @@ impl Oracle {
         NewBlob::new(fate.created, Bytes::from(body)).listed_at(fate.listed_at).expires(fate.expires).id(&id.0)
     }
 
-    fn element(&mut self, truth: &mut Truth, body: &mut Vec<u8>, (n, at): (usize, u64), kind: Kind, dice: &mut Dice) {
+    fn element(
+        &mut self,
+        truth: &mut Truth,
+        body: &mut Vec<u8>,
+        (n, at): (usize, u64),
+        kind: Kind,
+        (dice, twins): (&mut Dice, &mut Twins),
+    ) {
         let begins = body.len();
         let id = format!("{n}-{at}");
         let odd = match kind {
@@ -190,6 +253,19 @@ impl Oracle {
             (false, 0) => format!(r#"{{"Id":"{id}","Nested":{{"RecordType":28}},"RecordType":20}}"#),
             (false, _) => format!(r#"{{"RecordType":6,"Id":"{id}"}}"#),
         };
+        let text = match twins.of(wanted && kind == Kind::Plain, &id) {
+            Twin::Same(twin, text) => {
+                self.records[twin].shared = true;
+                body.extend_from_slice(text.as_bytes());
+                truth.records.push(twin);
+                return;
+            }
+            Twin::Update(text) => text,
+            Twin::None => text,
+        };
+        if wanted && kind == Kind::Plain {
+            twins.add(self.records.len(), &text);
+        }
         body.extend_from_slice(text.as_bytes());
         if wanted && kind == Kind::Large {
             body.pop();
@@ -211,14 +287,14 @@ impl Oracle {
     }
 
     /// Lines have come out, the last of them perhaps not whole.
-    pub(super) fn written(&mut self, bytes: &[u8]) -> Result<(), Wrong> {
+    pub(super) fn written(&mut self, bytes: &[u8], now: Time) -> Result<(), Wrong> {
         self.open_bytes += bytes.len();
         let mut bytes = bytes;
         if std::mem::take(&mut self.torn) {
             // The product ends a torn line of a file before it goes on; here the reader saw the end of the stream.
         }
         while let Some(end) = bytes.iter().position(|b| *b == b'\n') {
-            self.line(&bytes[..end])?;
+            self.line(&bytes[..end], now)?;
             bytes = &bytes[end + 1..];
         }
         self.torn = !bytes.is_empty();
@@ -240,7 +316,7 @@ impl Oracle {
         Ok(())
     }
 
-    fn line(&mut self, line: &[u8]) -> Result<(), Wrong> {
+    fn line(&mut self, line: &[u8], now: Time) -> Result<(), Wrong> {
         let Some(&at) = self.by_line.get(line) else {
             let text: String = String::from_utf8_lossy(line).chars().take(120).collect();
             return Err(format!("a line that is no wanted record: {text}"));
@@ -249,6 +325,10 @@ impl Oracle {
         if record.foreign {
             return Err(format!("R24: a line from outside the range: {}", String::from_utf8_lossy(line)));
         }
+        // It is forgotten after a week, by the service's time.
+        let forgotten = !self.strict || record.last.is_some_and(|last| now.since(last) > REMEMBERED);
+        record.excused += u32::from(record.shared && record.delivered > 0 && forgotten);
+        record.last = Some(now);
         record.delivered += 1;
         self.lines += 1;
         self.repeated += u64::from(record.delivered > 1);
@@ -267,7 +347,7 @@ impl Oracle {
             let Some(&at) = self.by_key.get(key) else { return Err(format!("done: a blob that does not exist, {key:?}")) };
             let blob = &self.blobs[at];
             self.whole(blob).map_err(|why| format!("R6: {} is called done but {why}", blob.id))?;
-            let right = counts.read == blob.elements && counts.delivered == blob.records.len() as u64;
+            let right = counts.read == blob.elements && counts.delivered + counts.duplicate == blob.records.len() as u64;
             let right = right && counts.dead_lettered == blob.odd.len() as u64 && counts.balances();
             if !right {
                 return Err(format!("the ledger of {} is wrong: {counts:?}", blob.id));

@@ -151,6 +151,7 @@ mod tests {
             done: Vec::new(),
             parts: Vec::new(),
             gaps: Vec::new(),
+            records: Vec::new(),
             subscription_start: None,
             forget_before: CREATED,
         }

@@ -7,7 +7,7 @@ use super::chunks::Chunks;
 use super::edit::{Edit, Values, Writes};
 use super::key::{Keys, Name, parse};
 use super::record::{Root, Tally, decode_chunk, decode_gap, encode_chunk, encode_gap, encode_part};
-use super::{Epoch, EpochReason, StoreError};
+use super::{Epoch, EpochReason, StoreError, remembered};
 use crate::domain::{BUCKET_MS, BlobKey, Claim, Counts, DoneSet, Gap, GapId, GapReason, Time};
 use crate::sink::OutputMark;
 
@@ -62,6 +62,7 @@ pub(super) fn plan(
         commit.put_gap(gap.clone())?;
     }
     commit.put_done(&claim.done, claim.at)?;
+    remembered::put(&mut commit.edit, &claim.records, claim.at)?;
     for part in &claim.parts {
         if part.key.created >= commit.root.forgotten && !claim.done.iter().any(|(key, _)| *key == part.key) {
             let key = commit.edit.keys.of(Name::Part(part.key));
@@ -290,6 +291,7 @@ impl Commit<'_> {
         for key in self.edit.list(self.edit.keys.parts(Time::MIN, horizon), TIDY_AT_ONCE)? {
             self.edit.remove(key)?;
         }
+        remembered::forget(&mut self.edit, horizon, TIDY_AT_ONCE)?;
         self.roll_up()
     }
 

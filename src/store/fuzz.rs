@@ -212,6 +212,7 @@ fn claim(n: i64, step: &[u8]) -> Claim {
         done: blobs.map(|key| (key, counts)).collect(),
         parts: Vec::new(),
         gaps: if byte(7) & 8 == 0 { Vec::new() } else { vec![gap] },
+        records: Vec::new(),
         subscription_start: None,
         forget_before: Time(at - i64::from(byte(7)) * HOUR / 8),
     }

@@ -15,6 +15,7 @@ use super::edit::{Values, payload, unreadable};
 use super::key::{Keys, Name, parse};
 use super::lock::Lock;
 use super::record::{Root, Tally, decode_chunk, decode_gap, decode_part};
+use super::remembered::decode_records;
 use super::scan::Scan;
 use super::witness::{self, Found};
 use super::{Engine, EpochReason, StoreError};
@@ -77,6 +78,8 @@ pub struct FeedView {
     pub output: Option<OutputMark>,
     /// Done blobs that are remembered because they can still be listed.
     pub done_remembered: u64,
+    /// Delivered records that are recognised if they arrive again.
+    pub records_remembered: u64,
     /// Blobs of which a part is delivered.
     pub parts: u64,
     /// Everything counted so far.
@@ -326,6 +329,7 @@ fn view(values: &dyn Values, feed: &FeedId, root: &Root) -> Result<FeedView, Sto
         subscription_start: root.subscription_start.map(|time| time.to_string()),
         output: root.mark,
         done_remembered: 0,
+        records_remembered: 0,
         parts: 0,
         ledger: ledger_view(&root.total),
         hours: Vec::new(),
@@ -342,6 +346,9 @@ fn view(values: &dyn Values, feed: &FeedId, root: &Root) -> Result<FeedView, Sto
         match name {
             Name::Root => {}
             Name::Done { .. } => view.done_remembered += decode_chunk(bytes).ok_or_else(|| unreadable(key))?.len() as u64,
+            Name::Records { .. } => {
+                view.records_remembered += decode_records(bytes).ok_or_else(|| unreadable(key))?.len() as u64;
+            }
             Name::Part(blob) => view.parts += decode_part(blob, bytes).map(|_| 1).ok_or_else(|| unreadable(key))?,
             Name::Gap(_) => view.gaps.push(gap_view(&decode_gap(bytes).ok_or_else(|| unreadable(key))?)),
             Name::Hour(hour) => view.hours.push(stretch(hour * HOUR_MS)?),

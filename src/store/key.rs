@@ -10,6 +10,8 @@ pub(super) enum Name {
     Root,
     /// `done/<bucket>/<chunk>`
     Done { bucket: i64, chunk: u32 },
+    /// `record/<day of delivery>/<hour of the record>/<chunk>`
+    Records { day: i64, hour: i64, chunk: u32 },
     /// `part/<created>/<print>`
     Part(BlobKey),
     /// `gap/<id>`
@@ -45,6 +47,7 @@ impl Keys {
         match name {
             Name::Root => format!("{prefix}root"),
             Name::Done { bucket, chunk } => format!("{prefix}done/{}/{chunk:08x}", ordered(bucket)),
+            Name::Records { day, hour, chunk } => format!("{prefix}record/{}/{}/{chunk:08x}", ordered(day), ordered(hour)),
             Name::Part(BlobKey { created, print }) => format!("{prefix}part/{}/{print:016x}", ordered(created.0)),
             Name::Gap(GapId(id)) => format!("{prefix}gap/{id:016x}"),
             Name::Hour(hour) => format!("{prefix}hour/{}", ordered(hour)),
@@ -66,6 +69,20 @@ impl Keys {
     /// All done chunks of `buckets` (half-open).
     pub(super) fn done(&self, from: i64, to: i64) -> (Vec<u8>, Vec<u8>) {
         (self.of(Name::Done { bucket: from, chunk: 0 }), self.of(Name::Done { bucket: to, chunk: 0 }))
+    }
+
+    /// All chunks of records that were delivered on these days (half-open).
+    pub(super) fn records(&self, from: i64, to: i64) -> (Vec<u8>, Vec<u8>) {
+        let at = |day| self.of(Name::Records { day, hour: i64::MIN, chunk: 0 });
+        (at(from), at(to))
+    }
+
+    /// Those of one day and one hour of the records.
+    pub(super) fn records_of(&self, day: i64, hour: i64) -> (Vec<u8>, Vec<u8>) {
+        let at = |chunk| self.of(Name::Records { day, hour, chunk });
+        let mut end = at(u32::MAX);
+        end.push(0);
+        (at(0), end)
     }
 
     /// All parts of blobs created from `from` until before `to`.
@@ -116,6 +133,10 @@ pub(super) fn parse(key: &[u8]) -> Result<(FeedId, Name), KeyError> {
         ["done", bucket, chunk] => {
             number(bucket).zip(u32::from_str_radix(chunk, 16).ok()).map(|(bucket, chunk)| Name::Done { bucket, chunk })
         }
+        ["record", day, hour, chunk] => number(day)
+            .zip(number(hour))
+            .zip(u32::from_str_radix(chunk, 16).ok())
+            .map(|((day, hour), chunk)| Name::Records { day, hour, chunk }),
         ["part", created, print] => number(created)
             .zip(u64::from_str_radix(print, 16).ok())
             .map(|(created, print)| Name::Part(BlobKey { created: Time(created), print })),
@@ -157,6 +178,7 @@ mod tests {
             let names = |n| [
                 Name::Root,
                 Name::Done { bucket: n, chunk },
+                Name::Records { day: n, hour: n, chunk },
                 Name::Part(BlobKey { created: Time(n), print }),
                 Name::Gap(GapId(print)),
                 Name::Hour(n),

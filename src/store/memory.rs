@@ -1,10 +1,10 @@
-//! The store without a disk, for tests and simulations of the rooms around it: the same commits, in a map.
+//! The store without a disk, for a dry run, and for tests and simulations of the rooms around it: the same commits, in a map.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::edit::{Each, Values};
-use super::{Restored, Store, StoreError, commit, inspect, restore, verify};
-use crate::domain::FeedId;
+use super::{Restored, Store, StoreError, commit, inspect, remembered, restore, verify};
+use crate::domain::{FeedId, RecordPrint};
 use crate::sink::Receipt;
 
 /// Keeps committed state in memory. A clone is the state as it was: what a crash and a restart would find.
@@ -41,6 +41,10 @@ impl MemoryStore {
 impl Store for MemoryStore {
     fn restore(&mut self, feed: &FeedId) -> Result<Restored, StoreError> {
         restore::feed(&self.values, feed)
+    }
+
+    fn remembers(&mut self, feed: &FeedId, records: &[RecordPrint]) -> Result<BTreeSet<RecordPrint>, StoreError> {
+        remembered::among(&self.values, feed, records.iter().copied())
     }
 
     fn commit(&mut self, receipt: Receipt) -> Result<(), StoreError> {

@@ -1,6 +1,6 @@
 //! Opens a state directory: whatever state it is in, the outcome is a store that can be trusted, or a clear refusal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -13,9 +13,10 @@ use serde::Serialize;
 use super::copy::{self, sync_directory};
 use super::lock::Lock;
 use super::recover::{Opening, Trusted};
+use super::sieve::Sieve;
 use super::witness::{Entry, Keeper, Seen};
-use super::{Engine, Inspection, Restored, Store, StoreError, commit, inspect, restore};
-use crate::domain::{FeedId, Time};
+use super::{Engine, Inspection, Restored, Store, StoreError, commit, inspect, remembered, restore};
+use crate::domain::{FeedId, RecordPrint, Time};
 use crate::sink::Receipt;
 
 const TREE_PREFIX: &str = "sled.v";
@@ -36,6 +37,8 @@ pub struct SledStore {
     /// How far the file may outgrow three times its values.
     pub(super) slack: u64,
     failed: Option<String>,
+    /// Made when the first record is looked up.
+    sieve: Option<Sieve>,
     /// Dropped last: nobody else may open the files before sled has let go of them.
     _lock: Lock,
 }
@@ -152,7 +155,7 @@ impl SledStore {
         };
         let state_dir = state_dir.to_owned();
         let (slack, compact_at) = (copy::SLACK, copy::SLACK + 3 * bytes);
-        let mut store = Self { engine, keeper, state_dir, commits: 0, compact_at, slack, failed: None, _lock: lock };
+        let mut store = Self { engine, keeper, state_dir, commits: 0, compact_at, slack, failed: None, sieve: None, _lock: lock };
         store.compact_if_due()?;
         Ok((store, report))
     }
@@ -172,6 +175,18 @@ impl SledStore {
             None => 2 * size,
         };
         Ok(())
+    }
+
+    /// What may be remembered; made anew when it holds much that is forgotten.
+    fn sieve(&mut self) -> Result<&Sieve, StoreError> {
+        if self.sieve.as_ref().is_none_or(Sieve::is_clogged) {
+            let mut sieve = Sieve::new();
+            let feeds = restore::feeds(&self.engine)?;
+            remembered::each(&self.engine, &feeds, &mut |hash| sieve.insert(hash))?;
+            sieve.is_made();
+            self.sieve = Some(sieve);
+        }
+        self.sieve.as_ref().ok_or_else(|| StoreError::Failed { first: "there is no sieve".to_owned() })
     }
 
     /// Every feed that was ever committed.
@@ -204,10 +219,21 @@ impl Store for SledStore {
         self.attempt(|store| restore::feed(&store.engine, feed))
     }
 
+    fn remembers(&mut self, feed: &FeedId, records: &[RecordPrint]) -> Result<BTreeSet<RecordPrint>, StoreError> {
+        self.attempt(|store| {
+            let sieve = store.sieve()?;
+            let may_be = records.iter().filter(|record| sieve.may_hold(record.hash)).copied().collect::<Vec<_>>();
+            remembered::among(&store.engine, feed, may_be)
+        })
+    }
+
     fn commit(&mut self, receipt: Receipt) -> Result<(), StoreError> {
         self.attempt(|store| {
             let (writes, root) = commit::plan(&store.engine, receipt.claim(), receipt.mark(), store.keeper.state())?;
             store.engine.apply(writes)?;
+            if let Some(sieve) = &mut store.sieve {
+                receipt.claim().records.iter().for_each(|record| sieve.insert(record.hash));
+            }
             store.keeper.committed(Entry::of(&receipt.claim().feed, &root))?;
             store.commits = store.commits.wrapping_add(1);
             if store.commits.is_multiple_of(LOOK_AT_SIZE_EVERY) { store.compact_if_due() } else { Ok(()) }

@@ -41,6 +41,7 @@ pub(super) fn claim(feed: &FeedId, at: i64) -> Claim {
         done: Vec::new(),
         parts: Vec::new(),
         gaps: Vec::new(),
+        records: Vec::new(),
         subscription_start: None,
         forget_before: Time(at - WEEK),
     }

@@ -165,6 +165,7 @@ fn take_for_own(host: &Host) {
         done: Vec::new(),
         parts: Vec::new(),
         gaps: Vec::new(),
+        records: Vec::new(),
         subscription_start: now.subscription_start,
         forget_before: now.begin.expect("it was committed"),
     };
@@ -198,6 +199,7 @@ fn lengthen(host: &Host, known: &Host, tenant: &Tenant) {
             done: Vec::new(),
             parts: Vec::new(),
             gaps,
+            records: Vec::new(),
             subscription_start: now.subscription_start,
             forget_before: begin,
         };

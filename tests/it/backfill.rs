@@ -66,14 +66,6 @@ fn a_tenant_without_content_is_complete_too() {
 }
 
 #[test]
-fn a_record_in_two_blobs_comes_once_for_each() {
-    let tenant =
-        service().blob(hours_ago(3), records([mail("a"), mail("b")])).blob(hours_ago(2), records([mail("b"), mail("c")])).serve();
-    let run = Host::new().backfill(&tenant).run().expect(0);
-    assert_same_ids(&run.lines(), &["a", "b", "b", "c"]);
-}
-
-#[test]
 fn killed_and_resumed_by_hand_the_union_is_complete() {
     let tenant = slow_day().serve();
     let host = Host::new();

@@ -22,6 +22,7 @@ mod days;
 mod demo;
 mod dependencies;
 mod drain;
+mod duplicates;
 mod files;
 mod floods;
 mod formats;

@@ -1,5 +1,6 @@
 //! `simulate`: the tenant that others test against, and the line that the README tells them to run.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
@@ -51,7 +52,8 @@ fn the_backfill_of_the_manual_brings_its_truth() {
     let args = ["--blobs-per-hour", "10", "--content-for", "0s", "--awkward-share", "0.1", "--duplicate-share", "0.05"];
     let (simulator, url) = simulated(&host, &args);
     let run = collect(&host, "backfill", &url).args(["--since", "24h"]).run().expect(0);
-    let wanted = truth(&url);
+    // A record that stands in two blobs comes once.
+    let wanted = Vec::from_iter(BTreeSet::from_iter(truth(&url)));
     assert!(wanted.len() > 50, "{}", wanted.len());
     assert_same_ids(&run.lines(), &wanted);
     let ledger = ledger(&url);

@@ -1,6 +1,6 @@
 //! What `decode` makes of the items in its files: lines, complaints, and the count of both.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Deserialize;
 
@@ -8,8 +8,8 @@ use super::complaints::{Complaints, DeadElement};
 use super::letters::{Found, Letter, Letters, Origin};
 use crate::cli::Context;
 use crate::cli::collect::formatter;
-use crate::decode::{DeadReason, Item, is_dead_letter};
-use crate::domain::{ContentId, ContentType, TenantId, Time};
+use crate::decode::{self, DeadReason, Item, is_dead_letter};
+use crate::domain::{ContentId, ContentType, RecordPrint, TenantId, Time};
 use crate::format::{self, Fit, Formatter};
 
 /// The records of all files.
@@ -48,6 +48,9 @@ impl<'a> Records<'a> {
         let mut parts = vec![format!("{} written", number(written, "record", "records"))];
         if self.maker.cut > 0 {
             parts.push(format!("{} of them cut to --max-line-bytes", self.maker.cut));
+        }
+        if self.maker.repeated > 0 {
+            parts.push(format!("{} left out", number(self.maker.repeated, "duplicate", "duplicates")));
         }
         if self.filtered > 0 {
             let hint = if written == 0 { " (--record-types all would write every record)" } else { "" };
@@ -158,6 +161,9 @@ struct LineMaker<'a> {
     written: u64,
     /// Lines that don't hold all of their records.
     cut: u64,
+    /// The records written, if none is to be written twice: 32 bytes each.
+    seen: Option<HashSet<RecordPrint>>,
+    repeated: u64,
 }
 
 impl<'a> LineMaker<'a> {
@@ -171,10 +177,19 @@ impl<'a> LineMaker<'a> {
             nobody: "00000000-0000-0000-0000-000000000000".parse().expect("zeros are a GUID"),
             written: 0,
             cut: 0,
+            seen: (settings.keep_duplicates == Some(false)).then(HashSet::new),
+            repeated: 0,
         }
     }
 
     fn line(&mut self, source: Source<'_>, index: u64, raw: &[u8], out: &mut Vec<u8>) {
+        if let Some(seen) = &mut self.seen
+            && let Some(record) = decode::print(raw).and_then(|print| print.record())
+            && !seen.insert(record)
+        {
+            self.repeated += 1;
+            return;
+        }
         let found;
         let (tenant, content_type, content_id, content_created) = match source {
             Source::DeadLetter(origin) => (&origin.tenant, origin.content_type, &origin.content_id, origin.created),

@@ -136,6 +136,7 @@ mod tests {
             subscription_start: None,
             output: None,
             done_remembered: 0,
+            records_remembered: 0,
             parts: 0,
             ledger: LedgerView {
                 blobs_listed: 0,

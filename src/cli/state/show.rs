@@ -80,7 +80,10 @@ fn feed_lines(feed: &FeedView, settings: &Settings) -> Vec<String> {
             count("final"),
             count("closed")
         ),
-        format!("    remembered  {} done blobs that can be listed again, {} parts of blobs", feed.done_remembered, feed.parts),
+        format!(
+            "    remembered  {} done blobs that can be listed again, {} parts of blobs, {} delivered records",
+            feed.done_remembered, feed.parts, feed.records_remembered
+        ),
         format!(
             "    epoch       {} since {} ({})",
             epoch.number,

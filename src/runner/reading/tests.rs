@@ -7,6 +7,7 @@ struct Desk {
     tenant: TenantId,
     labels: BTreeMap<String, String>,
     formatter: Formatter,
+    repeats: Repeats,
     order: FetchOrder,
 }
 
@@ -18,6 +19,7 @@ impl Desk {
             tenant: "11111111-0000-4000-8000-000000000001".parse().unwrap(),
             labels: BTreeMap::new(),
             formatter: Formatter::new(OutputFormat::Raw, false),
+            repeats: Repeats::default(),
             order: FetchOrder { entry, part: None, confirm: None, accepted: None, attempts: 0 },
         }
     }
@@ -32,7 +34,7 @@ impl Desk {
             content_created: self.order.entry.created,
             index: 0,
         };
-        Reading::new(RecordTypes::defender(), &self.formatter, context, &self.order)
+        Reading::new(RecordTypes::defender(), &self.formatter, &self.repeats, context, &self.order)
     }
 
     /// Reads a whole blob, taking parts as they come.

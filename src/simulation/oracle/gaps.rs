@@ -59,7 +59,9 @@ impl Oracle {
             if gap.reason == GapReason::Expired && blob.records.iter().any(uncommitted) {
                 return None;
             }
-            (self.whole(blob).is_ok() && !blob.records.is_empty() && !blob.forgotten)
+            // A record that stands in another blob too is out, whatever becomes of this one.
+            let own = blob.records.iter().any(|at| !self.records[*at].shared);
+            (self.whole(blob).is_ok() && own && !blob.forgotten)
                 .then(|| format!("{} stands for {}, which is out", gap.reason, blob.id))
         })
         .collect()

@@ -10,7 +10,7 @@ use defender_feed::domain::{ContentType, FeedId, OutputFormat, RecordTypes};
 use defender_feed::feed::{FeedSettings, Finish, Mode, Now, Plan};
 use defender_feed::format::Formatter;
 use defender_feed::poll;
-use defender_feed::runner::{BLOBS_AT_ONCE, Board, Clock, FeedEnd, FeedJob, Order, Outcome, Shared, Writer};
+use defender_feed::runner::{BLOBS_AT_ONCE, Board, Clock, FeedEnd, FeedJob, Order, Outcome, Repeats, Shared, Writer};
 use defender_feed::sink::MemorySink;
 use defender_feed::store::{MemoryStore, Store};
 use defender_feed::wire::{HttpSettings, HttpTransport, Timeouts};
@@ -104,6 +104,7 @@ async fn poll_inside(url: &str, tenant: &Tenant, lines: usize, timeouts: Timeout
         labels: Default::default(),
         filter: RecordTypes::defender(),
         formatter: Formatter::new(OutputFormat::Raw, false),
+        repeats: Repeats::default(),
         pause: watch::channel(Duration::ZERO).0,
     };
     let (writer, thread) = Writer::spawn(sink.clone(), store).unwrap();

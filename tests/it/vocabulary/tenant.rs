@@ -76,14 +76,15 @@ impl Tenant {
         self.add_blob(NewBlob::new(self.clock().now() - Duration::from_secs(2), body));
     }
 
-    /// The ids of all wanted records that can be had now, in order, one for each time that it stands in a blob.
+    /// The ids of all wanted records that can be had now, in order, once for a record that stands in two blobs.
     pub(crate) fn ids(&self) -> Vec<String> {
-        let mut ids: Vec<_> = self.truth().records.into_iter().filter(|r| r.obtainable).map(|r| r.id).collect();
+        let once = self.truth().records.into_iter().filter(|r| r.obtainable && !r.repeated);
+        let mut ids: Vec<_> = once.map(|r| r.id).collect();
         ids.sort_unstable();
         ids
     }
 
-    /// All wanted records that can be had now, with their bytes. Only for blobs that are JSON arrays.
+    /// All wanted records that can be had now, with their bytes, once each. Only for blobs that are JSON arrays.
     pub(crate) fn wanted(&self) -> Vec<Wanted> {
         let now = self.clock().now();
         let mut blobs: BTreeMap<ContentId, Vec<String>> = BTreeMap::new();
@@ -92,7 +93,7 @@ impl Tenant {
         copy.clear_faults();
         copy.set_quota(None);
         let token = copy.issue_token(now).expect("a healthy service gives tokens");
-        let records = self.truth().records.into_iter().filter(|r| r.obtainable);
+        let records = self.truth().records.into_iter().filter(|r| r.obtainable && !r.repeated);
         records
             .map(|r| {
                 let lines = blobs.entry(r.blob.clone()).or_insert_with(|| {
