@@ -32,6 +32,7 @@ use self::reading::Held;
 use self::requests::{Listed, Report, Session};
 use crate::api::Client;
 use crate::domain::{BlobKey, Counts, Fault, Gap, GapId, RecordTypes, Time};
+use crate::feed::batch::BATCH_BYTES_MAX;
 use crate::feed::{Action, BatchId, Feed, FeedSettings, Finish, Input, Memory, Notice, Plan, Status};
 use crate::format::Formatter;
 use crate::sink::{Batch, DeadLetter};
@@ -42,8 +43,8 @@ use crate::wire::Transport;
 pub const BLOBS_AT_ONCE: usize = 32;
 /// Blobs that each feed may hold besides, so that a tenant whose downloads trickle can't take the places of the others.
 const BLOBS_RESERVED: usize = 2;
-/// Room for the lines of a batch of usual size; a batch may hold four times as much.
-const BATCH_USUAL: usize = 1 << 20;
+/// Room for the lines of a batch of usual size: it is sealed once it holds half of what it may, with the blob that brings it there.
+const BATCH_USUAL: usize = BATCH_BYTES_MAX / 2 + (256 << 10);
 /// After a signal, fetches in hand may take this long before they are dropped.
 const STOP_FETCHES: Duration = Duration::from_millis(2_500);
 /// After a signal, the last commit may take until here; then the process ends as it is (a reader that stalls).

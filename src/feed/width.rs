@@ -11,12 +11,16 @@ const START: usize = 4;
 const WIDTH_MAX: usize = 32;
 /// The most that may be asked for by `--concurrency`.
 const FIXED_MAX: usize = 64;
-/// A speed is measured over so many blobs for each one that is fetched at once: downloads differ in length.
+/// A speed is measured over so many blobs for each one that is fetched at once: downloads differ in length …
 const ROUND: usize = 6;
-/// Twice the width has to be so much faster, or it is taken back …
+/// … and for no less than this: a batch is as old at most, and how commits fall decides what a shorter while looks like.
+const ROUND_TIME: Duration = Duration::from_millis(250);
+/// Twice the width has to be so much faster, both than before and than afterwards, or it is taken back …
 const PAYS: f64 = 1.2;
-/// … and tried again after this: the service's speed changes with the hour.
+/// … and tried again after this: the service's speed changes with the hour. Each time that it has not paid, twice as long …
 const TRY_AGAIN: Duration = Duration::from_secs(60);
+/// … but no longer. Chance lets a width pay that does not, on a busy machine now and then, so that each try may cost memory for good.
+const TRY_AGAIN_MAX: Duration = Duration::from_secs(3600);
 
 /// A measurement under way.
 #[derive(Debug, Clone, Copy)]
@@ -28,22 +32,34 @@ struct Round {
     full: usize,
 }
 
+/// What the measurement under way is for. Speeds are blobs a second.
+#[derive(Debug, Clone, Copy)]
+enum Trial {
+    /// The speed at the width that has proved itself.
+    Usual,
+    /// Twice that width, which gave this speed by itself.
+    Wider { usual: f64 },
+    /// The usual width once more: twice as much was faster, at this speed, but the service may just have become faster.
+    Confirm { wider: f64 },
+}
+
 /// The width of one tenant's downloads.
 #[derive(Debug, Clone)]
 pub(super) struct Width {
     now: usize,
     fixed: bool,
     round: Option<Round>,
-    /// Blobs a second at half the width, while it is not decided whether doubling it has paid.
-    before: Option<f64>,
+    trial: Trial,
     tries_from: Duration,
+    patience: Duration,
 }
 
 impl Width {
     /// Starts small, unless the width is fixed.
     pub(super) fn new(fixed: Option<usize>) -> Self {
         let now = fixed.unwrap_or(START).clamp(1, FIXED_MAX);
-        Self { now, fixed: fixed.is_some(), round: None, before: None, tries_from: Duration::ZERO }
+        let (round, trial) = (None, Trial::Usual);
+        Self { now, fixed: fixed.is_some(), round, trial, tries_from: Duration::ZERO, patience: TRY_AGAIN }
     }
 
     pub(super) fn now(&self) -> usize {
@@ -62,32 +78,52 @@ impl Width {
         round.blobs += 1;
         round.full += usize::from(full);
         let Round { since, blobs, full } = *round;
-        if blobs < self.now * ROUND {
+        let took = now.saturating_sub(since);
+        if blobs < self.now * ROUND || took < ROUND_TIME {
             return;
         }
         self.round = None;
         // Two that come at once leave room for two: it need not be full at each.
-        if full * 2 < blobs {
-            self.before = None;
-            return;
-        }
-        let speed = blobs as f64 / now.saturating_sub(since).as_secs_f64().max(0.001);
-        match self.before.take() {
-            Some(before) if speed < before * PAYS => {
+        self.judge(blobs as f64 / took.as_secs_f64(), full * 2 >= blobs, now);
+    }
+
+    /// Decides what is measured next. A width that was not `full` is not what held the feed up.
+    fn judge(&mut self, speed: f64, full: bool, now: Duration) {
+        match std::mem::replace(&mut self.trial, Trial::Usual) {
+            Trial::Usual if full && self.now < WIDTH_MAX && now >= self.tries_from => {
+                self.trial = Trial::Wider { usual: speed };
+                self.now = self.doubled();
+            }
+            Trial::Usual => {}
+            Trial::Wider { usual } => {
                 self.now = (self.now / 2).max(1);
-                self.tries_from = now + TRY_AGAIN;
+                if speed < usual * PAYS {
+                    self.put_off(now);
+                } else {
+                    self.trial = Trial::Confirm { wider: speed };
+                }
             }
-            _ if self.now < WIDTH_MAX && now >= self.tries_from => {
-                self.before = Some(speed);
-                self.now = (self.now * 2).min(WIDTH_MAX);
+            Trial::Confirm { wider } if full && wider >= speed * PAYS => {
+                self.now = self.doubled();
+                self.patience = TRY_AGAIN;
             }
-            _ => {}
+            Trial::Confirm { .. } => self.put_off(now),
         }
+    }
+
+    fn doubled(&self) -> usize {
+        (self.now * 2).min(WIDTH_MAX)
+    }
+
+    fn put_off(&mut self, now: Duration) {
+        self.tries_from = now + self.patience;
+        self.patience = (self.patience * 2).min(TRY_AGAIN_MAX);
     }
 
     /// The service is in trouble, or has refused.
     pub(super) fn narrow(&mut self) {
-        (self.round, self.before, self.tries_from) = (None, None, Duration::ZERO);
+        (self.round, self.trial) = (None, Trial::Usual);
+        (self.tries_from, self.patience) = (Duration::ZERO, TRY_AGAIN);
         if !self.fixed {
             self.now = (self.now / 2).max(1);
         }
@@ -98,13 +134,14 @@ impl Width {
 mod tests {
     use super::*;
 
-    /// Fetches for so many seconds from a service that takes `reply` for a blob and lets through so many blobs a second.
-    fn settled(reply: Duration, most: f64, seconds: u64) -> Vec<usize> {
+    /// Fetches for so many seconds from a service that takes `reply` for a blob and lets through so many blobs a second, which may
+    /// change with time.
+    fn settled(reply: Duration, most: impl Fn(Duration) -> f64, seconds: u64) -> Vec<usize> {
         let mut width = Width::new(None);
         let mut seen = vec![width.now()];
         let mut now = Duration::ZERO;
         while now < Duration::from_secs(seconds) {
-            let speed = (width.now() as f64 / reply.as_secs_f64()).min(most);
+            let speed = (width.now() as f64 / reply.as_secs_f64()).min(most(now));
             now += Duration::from_secs_f64(1.0 / speed);
             width.fetched(now, true);
             if seen.last() != Some(&width.now()) {
@@ -114,18 +151,38 @@ mod tests {
         seen
     }
 
+    const SLOW: Duration = Duration::from_millis(500);
+    const FAST: Duration = Duration::from_millis(1);
+
     #[test]
     fn it_doubles_as_long_as_that_is_faster() {
-        let slow = Duration::from_millis(500);
-        assert_eq!(settled(slow, f64::INFINITY, 30), [4, 8, 16, 32]);
-        assert_eq!(settled(slow, 18.0, 30), [4, 8, 16, 8], "16 is hardly faster than 8 where 18 a second is all there is");
-        assert_eq!(settled(Duration::from_millis(1), 1_000.0, 30), [4, 8, 4], "the processor is the limit");
+        assert_eq!(settled(SLOW, |_| f64::INFINITY, 40), [4, 8, 4, 8, 16, 8, 16, 32, 16, 32]);
+        assert_eq!(
+            settled(SLOW, |_| 18.0, 40),
+            [4, 8, 4, 8, 16, 8],
+            "16 is hardly faster than 8 where 18 a second is all there is"
+        );
+        assert_eq!(settled(FAST, |_| 1_000.0, 40), [4, 8, 4], "the processor is the limit");
     }
 
     #[test]
-    fn what_did_not_pay_is_tried_again_after_a_minute() {
-        assert_eq!(settled(Duration::from_millis(1), 1_000.0, 59), [4, 8, 4]);
-        assert_eq!(settled(Duration::from_millis(1), 1_000.0, 119), [4, 8, 4, 8, 4]);
+    fn a_service_that_became_faster_by_itself_gets_no_more_requests() {
+        let faster = |now| if now < Duration::from_millis(260) { 500.0 } else { 1_000.0 };
+        assert_eq!(settled(FAST, faster, 40), [4, 8, 4]);
+    }
+
+    #[test]
+    fn one_commit_is_no_measure() {
+        // Blobs come in bursts, and none while their batch is synced.
+        let bursts = |now: Duration| if now.subsec_millis() % 40 < 20 { 4_000.0 } else { 100.0 };
+        assert_eq!(settled(FAST, bursts, 40), [4, 8, 4]);
+    }
+
+    #[test]
+    fn what_did_not_pay_is_tried_again_later_and_later() {
+        for (tries, seconds) in [(1, 59), (2, 63), (2, 175), (3, 185), (3, 415), (4, 430)] {
+            assert_eq!(settled(FAST, |_| 1_000.0, seconds).len(), 1 + 2 * tries, "{seconds} s");
+        }
     }
 
     #[test]
@@ -140,7 +197,7 @@ mod tests {
     #[test]
     fn trouble_halves_it_and_a_fixed_one_stays() {
         let mut width = Width::new(None);
-        (0..30).for_each(|n| width.fetched(Duration::from_millis(n), true));
+        (0..300).for_each(|n| width.fetched(Duration::from_millis(n), true));
         assert_eq!(width.now(), 8);
         for narrower in [4, 2, 1, 1] {
             width.narrow();
