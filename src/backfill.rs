@@ -11,7 +11,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::hash::Hasher;
 use std::io::{ErrorKind, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 
 use crate::domain::FeedId;
-use crate::sink::OutputMark;
+use crate::sink::{OutputMark, directory};
 
 /// What was asked for, and whether it was finished.
 const NAME: &str = "job.json";
@@ -122,7 +122,7 @@ impl Job {
             let path = path.to_owned();
             move |error| JobError::Io { path, error }
         };
-        make_directory(&dir).map_err(io(&dir))?;
+        directory::make(&dir).map_err(io(&dir))?;
         ["lock", NAME, DRAFT].iter().try_for_each(|name| refuse_what_is_no_file(&dir.join(name)))?;
         let path = dir.join("lock");
         let mut lock =
@@ -251,18 +251,6 @@ impl Request {
         let filters: Vec<_> = self.feeds.iter().map(|(_, filter)| filter.as_str()).collect();
         format!("--since {}{until} --record-types {} --format {}", self.since, filters.join(" / "), self.format.0)
     }
-}
-
-/// Makes a directory and those above it, each with a name that outlasts a loss of power: what is committed within would be gone
-/// with it.
-fn make_directory(dir: &Path) -> std::io::Result<()> {
-    let Some(parent) = dir.parent().filter(|_| !dir.is_dir()) else { return Ok(()) };
-    make_directory(parent)?;
-    match fs::DirBuilder::new().mode(0o700).create(dir) {
-        Err(error) if !(error.kind() == ErrorKind::AlreadyExists && dir.is_dir()) => return Err(error),
-        _ => {}
-    }
-    File::open(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?.sync_all()
 }
 
 /// Refuses a link, a FIFO, a directory or the like, before anything is opened.

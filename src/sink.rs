@@ -37,6 +37,7 @@
 mod dead_letter;
 mod delivery;
 mod destination;
+pub(crate) mod directory;
 mod drain;
 mod file;
 #[cfg(any(test, fuzzing))]

@@ -4,6 +4,7 @@
 //! whole and on disk (fsync) before the receipt of its batch exists. A kill can leave a torn last line, which no receipt
 //! ever covered: it is cut off when the file is opened next, and its batch is delivered again.
 
+use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
@@ -27,6 +28,8 @@ pub const DEAD_LETTER_LIMIT: u64 = 1 << 30;
 pub struct DeadLetters {
     directory: PathBuf,
     limit: u64,
+    /// Files whose names this process has synced.
+    kept: BTreeSet<PathBuf>,
 }
 
 /// What became of a batch's dead letters.
@@ -55,7 +58,7 @@ impl DeadLetters {
     /// Dead letters below a state directory, at most `limit` bytes for each tenant ([`DEAD_LETTER_LIMIT`] outside
     /// tests). Nothing is created before the first dead letter.
     pub fn new(state_dir: &Path, limit: u64) -> Self {
-        Self { directory: state_dir.join("dead-letter"), limit }
+        Self { directory: state_dir.join("dead-letter"), limit, kept: BTreeSet::new() }
     }
 
     /// The file of a tenant.
@@ -63,7 +66,7 @@ impl DeadLetters {
         self.directory.join(format!("{tenant}.ndjson"))
     }
 
-    fn append(&self, path: &Path, lines: &[u8]) -> io::Result<Kept> {
+    fn append(&mut self, path: &Path, lines: &[u8]) -> io::Result<Kept> {
         self.ensure_directory()?;
         let mut file = OpenOptions::new()
             .append(true)
@@ -84,17 +87,20 @@ impl DeadLetters {
             file.set_len(whole).ok();
             return Err(error);
         }
-        if whole == 0 {
+        // A file that is not empty may still have a name that a loss of power takes away: whoever wrote to it last may have been
+        // killed before the sync of its directory, or of the directory above.
+        if whole == 0 || !self.kept.contains(path) {
             File::open(&self.directory)?.sync_all()?;
+            self.directory.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())?;
+            self.kept.insert(path.to_owned());
         }
         Ok(Kept::All)
     }
 
     fn ensure_directory(&self) -> io::Result<()> {
         match DirBuilder::new().mode(0o700).create(&self.directory) {
-            Ok(()) => self.directory.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all()),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-            Err(error) => Err(error),
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(()),
         }
     }
 }
@@ -199,6 +205,22 @@ mod tests {
         assert_eq!(STANDARD.decode(line["bytes"].as_str().unwrap()).unwrap(), b"{\"a\":\"\xff\n\"}");
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::metadata(path.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_file_of_an_earlier_process_has_its_name_synced_once_and_a_new_one_each_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let killed_before_the_sync = lines(&feed(), &[letter(0, b"one")]);
+        let mut letters = DeadLetters::new(dir.path(), DEAD_LETTER_LIMIT);
+        let path = letters.path(&feed().tenant);
+        std::fs::create_dir(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, killed_before_the_sync).unwrap();
+        letters.keep(&feed(), &[letter(0, b"one")]).unwrap();
+        assert_eq!(letters.kept, BTreeSet::from([path.clone()]));
+        // Whatever makes that sync fail, makes the letters fail.
+        std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path.parent().unwrap(), "no directory").unwrap();
+        assert!(letters.keep(&feed(), &[letter(1, b"two")]).is_err());
     }
 
     #[test]

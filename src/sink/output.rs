@@ -167,7 +167,7 @@ fn examine(file: &File) -> io::Result<Kind> {
         FileType::RegularFile => {
             let append = fcntl_getfl(file)?.contains(OFlags::APPEND);
             let position = if append { u64::try_from(stat.st_size).unwrap_or(0) } else { seek(file, SeekFrom::Current(0))? };
-            sync_directory_entry(file);
+            sync_directory_entry(file)?;
             Kind::File { device: stat.st_dev, inode: stat.st_ino, append, position }
         }
         FileType::Fifo => Kind::Pipe { drains: false },
@@ -175,13 +175,16 @@ fn examine(file: &File) -> io::Result<Kind> {
     })
 }
 
-/// A file that a shell has just created is not durable before its directory is. Where it lies can be asked of Linux
-/// only; if that fails, fsync of the file is what there is, and on the usual file systems it covers the entry too.
-fn sync_directory_entry(file: &File) {
+/// A file that a shell has just created is not durable before its directory is. Where it lies can be asked of Linux only, its directory
+/// may be one that this process may not open, and some file systems know no sync of a directory: then fsync of the file is what
+/// there is, and on the usual file systems it covers the entry too. A sync that is tried and fails is a failure of the output, as
+/// that of the file itself is: what was written could be gone after a loss of power, and would have been committed.
+fn sync_directory_entry(file: &File) -> io::Result<()> {
     let link = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()));
     let parent = link.ok().and_then(|path| path.parent().and_then(|dir| File::open(dir).ok()));
-    if let Some(directory) = parent {
-        directory.sync_all().ok();
+    match parent.map_or(Ok(()), |directory| directory.sync_all()) {
+        Err(error) if !matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => Err(error),
+        _ => Ok(()),
     }
 }
 

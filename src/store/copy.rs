@@ -44,11 +44,12 @@ pub(super) fn settle(state_dir: &Path) -> io::Result<()> {
     let is_there = fs::symlink_metadata(&tree).is_ok();
     if !is_there && fs::symlink_metadata(&salvage).is_ok_and(|salvage| salvage.is_dir()) {
         fs::rename(&salvage, &tree)?;
-        sync_directory(state_dir)?;
     } else if !is_there {
         DirBuilder::new().mode(0o700).create(&tree)?;
-        sync_directory(state_dir)?;
     }
+    // A tree that was there may have got its name from a process that was killed before it could sync it, and what is removed below
+    // is perhaps all that a loss of power would bring back under that name.
+    sync_directory(state_dir)?;
     remove(state_dir, SALVAGE)?;
     remove(state_dir, REPLACED)?;
     remove(state_dir, INSPECTED)

@@ -1,23 +1,23 @@
 //! Opens a state directory: whatever state it is in, the outcome is a store that can be trusted, or a clear refusal.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::copy::{self, sync_directory};
+use super::copy;
 use super::lock::Lock;
 use super::recover::{Opening, Trusted};
 use super::sieve::Sieve;
 use super::witness::{Entry, Keeper, Seen};
 use super::{Engine, Inspection, Restored, Store, StoreError, commit, inspect, remembered, restore};
 use crate::domain::{FeedId, RecordPrint, Time};
-use crate::sink::Receipt;
+use crate::sink::{Receipt, directory};
 
 const TREE_PREFIX: &str = "sled.v";
 const TREE_VERSION: u8 = 1;
@@ -253,12 +253,7 @@ fn prepare(state_dir: &Path, warnings: &mut Vec<String>) -> Result<(), StoreErro
         StoreError::Io { dir, detail } => StoreError::Unwritable { dir, detail },
         other => other,
     };
-    if !state_dir.is_dir() {
-        DirBuilder::new().mode(0o700).recursive(true).create(state_dir).map_err(|e| unwritable(&e))?;
-        if let Some(parent) = state_dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            sync_directory(parent).map_err(|e| unwritable(&e))?;
-        }
-    }
+    directory::make(state_dir).map_err(|e| unwritable(&e))?;
     let metadata = fs::metadata(state_dir).map_err(|e| unwritable(&e))?;
     if metadata.mode() & 0o022 != 0 {
         warnings.push(format!(

@@ -69,6 +69,8 @@ fn place_aside(path: &Path, aside: &Path) -> io::Result<PathBuf> {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
+    // Evidence is worth as much as the name of the directory that it is in, whichever process made that.
+    aside.parent().map_or(Ok(()), |above| File::open(above)?.sync_all())?;
     Ok(free_name(&aside.join(path.file_name().unwrap_or_default())))
 }
 

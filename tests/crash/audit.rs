@@ -10,7 +10,8 @@ use defender_feed::domain::{ContentType, FeedId};
 use defender_feed::store::{Condition, Restored, SledStore, Store, inspect};
 
 use crate::calls::Call;
-use crate::host::{Host, Order, Run};
+use crate::host::{Host, Order};
+use crate::run::Run;
 use crate::tenant::{Blob, Tenant};
 
 /// What went wrong.
@@ -70,13 +71,17 @@ pub(crate) fn lines(output: &[u8]) -> (Vec<&[u8]>, &[u8]) {
     (lines, tail)
 }
 
-/// How far the output had surely come: its length at the last sync that succeeded.
-pub(crate) fn durable_output(before: u64, calls: &[Call], output: &Path) -> u64 {
+/// How far the output had surely come: its length at the last sync that succeeded, in whichever file that was. Of a pipe it is what was
+/// read.
+pub(crate) fn durable_output(before: u64, calls: &[Call], host: &Host) -> u64 {
+    if host.order == Order::Drain {
+        return host.written().len() as u64;
+    }
     let (mut length, mut durable) = (before, before);
-    for call in calls.iter().filter(|call| call.path == output) {
-        match (call.name.as_str(), call.result, call.offset) {
-            ("write", Ok(written), Some(at)) => length = at + written,
-            ("fsync", Ok(_), _) => durable = length,
+    for call in calls.iter().filter(|call| call.path == host.output() && call.made) {
+        match (call.name.as_str(), call.result) {
+            ("write", Ok(written)) => length += written,
+            ("fsync", Ok(_)) => durable = length,
             _ => {}
         }
     }
@@ -85,8 +90,13 @@ pub(crate) fn durable_output(before: u64, calls: &[Call], output: &Path) -> u64 
 
 /// The most that a run may repeat: its last batch, if that was not committed any more.
 pub(crate) fn last_batch(calls: &[Call], output: &Path) -> u64 {
-    let writes = calls.iter().filter(|call| call.path == output && call.name == "write");
+    let writes = calls.iter().filter(|call| (call.path == output || is_pipe(&call.path)) && call.name == "write");
     writes.filter_map(|call| call.result.ok()).rfind(|length| *length > 1).unwrap_or(0)
+}
+
+/// Where the output goes if it is a pipe.
+pub(crate) fn is_pipe(path: &Path) -> bool {
+    path.to_string_lossy().starts_with("pipe:")
 }
 
 /// The most that a run into a pipe may repeat, of so many bytes that came out: what it wrote since it committed last, or, if it
@@ -97,7 +107,7 @@ pub(crate) fn last_batch_to_pipe(calls: &[Call], store: &Path, came_out: u64) ->
         let Ok(length) = call.result else { continue };
         if call.path == store && call.name == "fsync" {
             committed = true;
-        } else if call.name == "write" && call.path.to_string_lossy().starts_with("pipe:") {
+        } else if call.name == "write" && is_pipe(&call.path) {
             before = if committed { written } else { before };
             (written, committed) = (written + length, false);
         }
@@ -239,7 +249,7 @@ pub(crate) fn dead_letters(own: &Path, tenant: &Tenant) -> Vec<u8> {
 
 /// After a run that was hit: what its state claims is true. Gives how much that was.
 pub(crate) fn after_crash(host: &Host, tenant: &Tenant, trust: Trust, durable: u64, findings: &mut Findings) -> Claims {
-    let twin = host.twin();
+    let twin = host.with_the_state();
     // A backfill that has nothing to go on with begins again, whatever lies in its store.
     if !twin.own_state().exists() || !twin.is_taken_up() {
         return Claims::default();
@@ -248,7 +258,7 @@ pub(crate) fn after_crash(host: &Host, tenant: &Tenant, trust: Trust, durable: u
         Ok(restored) => {
             let output = host.written();
             // Nor does it go on where its output has lost what it wrote.
-            let cut = host.order != Order::Poll && restored.mark.is_some_and(|mark| mark.length > output.len() as u64);
+            let cut = host.order.is_a_backfill() && restored.mark.is_some_and(|mark| mark.length > output.len() as u64);
             if cut {
                 return Claims::default();
             }

@@ -8,6 +8,8 @@ use std::process::Command;
 pub(crate) enum Kind {
     /// The process is killed before it.
     Kill,
+    /// The process gets SIGTERM before it, and makes it.
+    Term,
     /// It fails with that error.
     Error(&'static str, i32),
 }
@@ -18,13 +20,14 @@ impl Kind {
     /// What is done on demand besides.
     pub(crate) const RARE: [Kind; 3] = [Kind::Error("EDQUOT", 122), Kind::Error("EROFS", 30), Kind::Error("EINTR", 4)];
 
-    /// What is done to reads: they need no room, and a kill before one leaves what a kill before the next write leaves.
+    /// What is done to reads and closes: they need no room, and a kill before one leaves what a kill before the next write leaves.
     pub(crate) const OF_READS: [Kind; 2] = [Kind::Error("EIO", 5), Kind::Error("EINTR", 4)];
 
     /// Its word on the command line.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Kind::Kill => "kill",
+            Kind::Term => "term",
             Kind::Error(name, _) => name,
         }
     }
@@ -47,8 +50,10 @@ pub(crate) struct Call {
     pub(crate) result: Result<u64, i32>,
     /// Where it wrote, or the length that it cut to.
     pub(crate) offset: Option<u64>,
-    /// True if it was not made but hit.
+    /// True if it was hit.
     pub(crate) injected: bool,
+    /// False if it was not even tried, because it was hit.
+    pub(crate) made: bool,
     pub(crate) path: PathBuf,
     /// The new name of a file that was renamed.
     pub(crate) second: PathBuf,
@@ -57,7 +62,7 @@ pub(crate) struct Call {
 impl Call {
     /// True if it changes nothing, not even what is durable.
     pub(crate) fn is_read(&self) -> bool {
-        matches!(self.name.as_str(), "read" | "pread")
+        matches!(self.name.as_str(), "read" | "pread" | "close")
     }
 
     /// What it did to what, for a person.
@@ -86,6 +91,7 @@ fn call(line: &str) -> Option<Call> {
         result: if error == 0 { Ok(result.parse::<i64>().ok()?.try_into().unwrap_or(0)) } else { Err(error) },
         offset: offset.try_into().ok(),
         injected: injected != "-",
+        made: matches!(injected, "-" | "term"),
         path: path.into(),
         second: second.into(),
     })
@@ -104,7 +110,7 @@ pub(crate) fn build_shim(directory: &Path) -> PathBuf {
 /// What strace must see: every call that the shim may count.
 pub(crate) const TRACED: &str = "open,openat,openat2,creat,write,pwrite64,writev,pwritev,pwritev2,fsync,fdatasync,syncfs,sync_file_range,\
 rename,renameat,renameat2,unlink,unlinkat,rmdir,mkdir,mkdirat,truncate,ftruncate,flock,fallocate,copy_file_range,sendfile,splice,link,\
-linkat,symlink,symlinkat,io_uring_setup";
+linkat,symlink,symlinkat,fchmod,fchmodat,chmod,io_uring_setup";
 
 /// The same call under one name, whoever noted it.
 pub(crate) fn plain(name: &str) -> &str {

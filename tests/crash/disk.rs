@@ -4,6 +4,8 @@
 //! its directory is; `sync_file_range` makes nothing durable. Of what is not durable each sector of 512 bytes and each change
 //! of a name may be there or not, by itself, whatever came before it: so writes are dropped, torn and reordered. A file may
 //! have grown without its data (zeros). Only a rename is one thing: the old name or the new one.
+//!
+//! A kill takes nothing from it: what the killed process did not sync is there for the next one, and is as far from durable as before.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -141,9 +143,9 @@ impl Disk {
         }
     }
 
-    /// Does what a call did. `data` is what it wrote.
+    /// Does what a call did, if it was made. `data` is what it wrote.
     pub(crate) fn apply(&mut self, call: &Call, data: &[u8]) {
-        let Ok(result) = call.result else { return };
+        let Some(result) = call.result.ok().filter(|_| call.made) else { return };
         let at = || usize::try_from(call.offset.expect("the shim tells where a file is written")).unwrap();
         match call.name.as_str() {
             "open-create" | "open-create-empty" | "open-empty" => {
@@ -164,7 +166,7 @@ impl Disk {
             "rename" => self.name(Naming::Rename(call.path.clone(), call.second.clone())),
             "unlink" | "unlinkat" | "rmdir" => self.name(Naming::Remove(call.path.clone())),
             "fsync" | "fdatasync" => self.sync(&call.path),
-            "open" | "flock" | "sync_file_range" | "read" | "pread" => {}
+            "open" | "flock" | "fchmod" | "fchown" | "sync_file_range" | "read" | "pread" | "close" => {}
             other => panic!("the model of a disk does not know {other}"),
         }
     }
@@ -197,11 +199,22 @@ impl Disk {
                 }
             }
             Some(Node::Directory) => {
-                let (synced, pending) =
-                    std::mem::take(&mut self.pending_names).into_iter().partition(|naming| naming.is_in(path));
+                // A name that was taken from elsewhere is durable with whatever made it there.
+                let (mut taken, mut pending): (Vec<PathBuf>, Vec<Naming>) = (Vec::new(), Vec::new());
+                let mut synced = Vec::new();
+                for naming in std::mem::take(&mut self.pending_names).into_iter().rev() {
+                    if naming.is_in(path) || taken.iter().any(|name| naming.gives() == Some(name.as_path())) {
+                        if let Naming::Rename(from, _) = &naming {
+                            taken.push(from.clone());
+                        }
+                        synced.push(naming);
+                    } else {
+                        pending.push(naming);
+                    }
+                }
+                pending.reverse();
                 self.pending_names = pending;
-                let synced: Vec<Naming> = synced;
-                synced.iter().for_each(|naming| rename(&mut self.durable_names, naming));
+                synced.iter().rev().for_each(|naming| rename(&mut self.durable_names, naming));
             }
             None => {}
         }
@@ -213,6 +226,20 @@ impl Disk {
             Some(Node::File(content)) => self.contents[*content].durable.len(),
             _ => 0,
         }
+    }
+
+    /// What would surely be there of an output, in all its files: those with this name and more behind it too.
+    pub(crate) fn durable_output(&self, output: &Path) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (path, node) in &self.durable_names {
+            let Node::File(content) = node else { continue };
+            if path.to_string_lossy().starts_with(&*output.to_string_lossy()) {
+                bytes.extend_from_slice(&self.contents[*content].durable);
+                // What is broken off there is no beginning of what another file begins with.
+                bytes.push(b'\n');
+            }
+        }
+        bytes
     }
 
     /// The power is gone, and back.
@@ -244,17 +271,24 @@ impl Naming {
             Naming::Rename(from, to) => from.parent() == Some(directory) || to.parent() == Some(directory),
         }
     }
+
+    /// The name that is there because of it.
+    fn gives(&self) -> Option<&Path> {
+        match self {
+            Naming::Make(path, _) | Naming::Rename(_, path) => Some(path),
+            Naming::Remove(_) => None,
+        }
+    }
 }
 
 /// Changes a name, if what it is about is there.
 fn rename(names: &mut Names, naming: &Naming) {
     match naming {
         Naming::Make(path, node) => {
-            names.entry(path.clone()).or_insert(*node);
+            names.insert(path.clone(), *node);
         }
-        Naming::Remove(path) => {
-            names.remove(path);
-        }
+        // With a directory goes what was below, removed or not: the next one of its name is another.
+        Naming::Remove(path) => names.retain(|name, _| !name.starts_with(path)),
         // As the system does: a directory takes no place that is not empty.
         Naming::Rename(_, to)
             if names.get(to) == Some(&Node::Directory) && names.keys().any(|path| path.parent() == Some(to)) => {}

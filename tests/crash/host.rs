@@ -2,20 +2,20 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Read};
-use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::process::ExitStatusExt;
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{CWD, FileType, OFlags, mknodat};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use tempfile::TempDir;
 
 use defender_feed::simulator::config::DEFAULT_TENANT;
 
-use crate::calls::{self, Call, Hit, Kind, TRACED};
+use crate::calls::{self, Hit, Kind, TRACED};
+use crate::run::{Noted, Run, Watch};
 use crate::tenant::Tenant;
 
 /// A run that has not ended by then never will. A run takes some two seconds; the machine may be busy.
@@ -24,6 +24,10 @@ const PATIENCE: Duration = Duration::from_secs(90);
 const CLIENT: &str = "22222222-0000-4000-8000-000000000002";
 /// A file system in memory is used while it has so much room: what is killed is a process, not the machine.
 const ROOM: u64 = 1 << 30;
+/// A reader of a pipe takes so much, and then waits for so long: while it does, what is not read yet lies in the pipe.
+const READ_AT_ONCE: usize = 1 << 16;
+/// See [`READ_AT_ONCE`].
+const BETWEEN_READS: Duration = Duration::from_millis(20);
 
 /// What is under test, and what it is run with.
 #[derive(Debug)]
@@ -63,6 +67,10 @@ impl Bench {
 pub(crate) enum Order {
     /// To collect what has come since, and end.
     Poll,
+    /// The same, into a file that the product opens itself and begins anew each day.
+    File,
+    /// The same, into a pipe, where a batch counts when it has been read.
+    Drain,
     /// To bring a range, as if for the first time.
     Backfill,
     /// To go on with an interrupted backfill.
@@ -73,9 +81,16 @@ impl Order {
     fn words(self) -> &'static [&'static str] {
         match self {
             Order::Poll => &["poll", "--once"],
+            Order::File => &["poll", "--once", "--rotate-every", "24h"],
+            Order::Drain => &["poll", "--once", "--drain"],
             Order::Backfill => &["backfill", "--since", "48h"],
             Order::Resume => &["backfill", "--since", "48h", "--resume"],
         }
+    }
+
+    /// True if it has a place of its own beside the poller's.
+    pub(crate) fn is_a_backfill(self) -> bool {
+        matches!(self, Order::Backfill | Order::Resume)
     }
 }
 
@@ -90,65 +105,6 @@ pub(crate) struct Host {
     runs: usize,
 }
 
-/// How a run is watched, and what is done to it.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Watch {
-    /// This call is hit.
-    pub(crate) hit: Option<Hit>,
-    /// Reads count as calls.
-    pub(crate) reads: bool,
-    /// The bytes of all writes are kept.
-    pub(crate) data: bool,
-    /// strace watches too.
-    pub(crate) strace: bool,
-    /// No file may get longer than this.
-    pub(crate) file_limit: Option<u64>,
-}
-
-/// A run that has ended.
-#[derive(Debug)]
-pub(crate) struct Run {
-    status: ExitStatus,
-    /// It did not end by itself.
-    pub(crate) hung: bool,
-    /// What it said.
-    pub(crate) said: String,
-    /// What it did to its state and output.
-    pub(crate) calls: Vec<Call>,
-    /// The bytes of all its writes, one after the other.
-    pub(crate) data: Vec<u8>,
-    /// What strace saw.
-    pub(crate) traced: Vec<(String, PathBuf)>,
-}
-
-impl Run {
-    /// Its exit code, if it had one.
-    pub(crate) fn code(&self) -> Option<i32> {
-        self.status.code()
-    }
-
-    /// The signal that ended it.
-    pub(crate) fn signal(&self) -> Option<i32> {
-        self.status.signal()
-    }
-
-    /// The call that was hit.
-    pub(crate) fn hit(&self) -> Option<&Call> {
-        self.calls.iter().find(|call| call.injected)
-    }
-
-    /// True if it was told to go on and says that there is nothing to go on with.
-    pub(crate) fn refuses_to_resume(&self) -> bool {
-        self.code() == Some(2) && self.said.contains("there is no interrupted run to resume")
-    }
-
-    /// How it ended, and its last words.
-    pub(crate) fn story(&self) -> String {
-        let words: Vec<&str> = self.said.lines().rev().take(6).collect();
-        format!("{}; said: {}", self.status, words.into_iter().rev().collect::<Vec<_>>().join(" | "))
-    }
-}
-
 impl Host {
     pub(crate) fn state(&self) -> PathBuf {
         self.root.join("state")
@@ -156,18 +112,12 @@ impl Host {
 
     /// Where the order keeps what is its own: a backfill has a place for itself.
     pub(crate) fn own(&self) -> PathBuf {
-        match self.order {
-            Order::Poll => self.state(),
-            Order::Backfill | Order::Resume => self.state().join("jobs").join(DEFAULT_TENANT),
-        }
+        if self.order.is_a_backfill() { self.state().join("jobs").join(DEFAULT_TENANT) } else { self.state() }
     }
 
     /// The state directory of the order's store.
     pub(crate) fn own_state(&self) -> PathBuf {
-        match self.order {
-            Order::Poll => self.state(),
-            Order::Backfill | Order::Resume => self.own().join("store"),
-        }
+        if self.order.is_a_backfill() { self.own().join("store") } else { self.state() }
     }
 
     /// sled's file.
@@ -182,7 +132,7 @@ impl Host {
 
     /// True if the next start goes on with what lies in the store.
     pub(crate) fn is_taken_up(&self) -> bool {
-        self.order == Order::Poll || self.is_under_way()
+        !self.order.is_a_backfill() || self.is_under_way()
     }
 
     /// True if there is a backfill to go on with: its job file says that it is under way, and it has a store.
@@ -203,17 +153,36 @@ impl Host {
         self.root.join("events.ndjson")
     }
 
-    /// What came out so far.
+    /// What came out so far, in the order in which it did.
     pub(crate) fn written(&self) -> Vec<u8> {
-        fs::read(self.output()).unwrap_or_default()
+        self.outputs().iter().map(|path| fs::read(path).unwrap()).collect::<Vec<_>>().concat()
+    }
+
+    /// The files of the output, the current one last: those before it have the time behind their names.
+    fn outputs(&self) -> Vec<PathBuf> {
+        let output = self.output();
+        let mut outputs: Vec<PathBuf> = fs::read_dir(&self.root).unwrap().map(|entry| entry.unwrap().path()).collect();
+        outputs.retain(|path| path.to_string_lossy().starts_with(&*output.to_string_lossy()));
+        outputs.sort_by_key(|path| (*path == output, path.clone()));
+        outputs
+    }
+
+    /// Another machine with the same state.
+    pub(crate) fn with_the_state(&self) -> Host {
+        let twin = self.bench.host(self.order);
+        copy_tree(&self.state(), &twin.state());
+        twin
     }
 
     /// Another machine with the same state and output.
     pub(crate) fn twin(&self) -> Host {
-        let twin = self.bench.host(self.order);
-        copy_tree(&self.state(), &twin.state());
-        if self.output().exists() {
-            fs::copy(self.output(), twin.output()).unwrap();
+        let twin = self.with_the_state();
+        for path in self.outputs() {
+            let copy = twin.root.join(path.file_name().expect("a file has a name"));
+            fs::copy(&path, &copy).unwrap();
+            // Whether a file is of today tells its time.
+            let written = fs::metadata(&path).unwrap().modified().unwrap();
+            OpenOptions::new().append(true).open(copy).unwrap().set_modified(written).unwrap();
         }
         twin
     }
@@ -258,13 +227,46 @@ impl Host {
 
     /// Does what it is told, with the output at the end of the file.
     pub(crate) fn run(&mut self, tenant: &Tenant, watch: Watch) -> Run {
-        let stdout = self.appended();
-        self.run_to(tenant, watch, stdout.into())
+        match self.order {
+            Order::File => self.run_to(tenant, watch, Stdio::null()),
+            Order::Drain => self.run_to_reader(tenant, watch),
+            Order::Poll | Order::Backfill | Order::Resume => {
+                let stdout = self.appended();
+                self.run_to(tenant, watch, stdout.into())
+            }
+        }
+    }
+
+    /// Does what it is told into a pipe. Its reader takes its time, and is gone as soon as the product is: what it had not read is lost.
+    fn run_to_reader(&mut self, tenant: &Tenant, watch: Watch) -> Run {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let flags = fcntl_getfl(&reader).unwrap();
+        fcntl_setfl(&reader, flags | OFlags::NONBLOCK).unwrap();
+        let ended = AtomicBool::new(false);
+        let (run, got) = std::thread::scope(|scope| {
+            let reading = scope.spawn(|| {
+                let (mut got, mut chunk) = (Vec::new(), vec![0; READ_AT_ONCE]);
+                while !ended.load(Ordering::Acquire) {
+                    match reader.read(&mut chunk) {
+                        Ok(some) => got.extend_from_slice(&chunk[..some]),
+                        Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                        Err(error) => panic!("the pipe can't be read: {error}"),
+                    }
+                    std::thread::sleep(BETWEEN_READS);
+                }
+                got
+            });
+            let run = self.run_to(tenant, watch, writer.into());
+            ended.store(true, Ordering::Release);
+            (run, reading.join().expect("reading a pipe does not panic"))
+        });
+        self.appended().write_all(&got).unwrap();
+        run
     }
 
     /// Starts again after a crash. Where a backfill has nothing to go on with, and says so, it begins again.
     pub(crate) fn carry_on(&mut self, tenant: &Tenant, watch: Watch) -> Run {
-        if self.order == Order::Poll {
+        if !self.order.is_a_backfill() {
             return self.run(tenant, watch);
         }
         self.order = Order::Resume;
@@ -313,6 +315,9 @@ impl Host {
         };
         // One request at a time: so the calls come in the same order each time.
         command.args(self.order.words()).args(["--concurrency", "1"]).args(self.arguments(tenant));
+        if self.order == Order::File {
+            command.arg("--output").arg(self.output());
+        }
         // A pipe holds more than a run ever says, and has no length that a limit could meet.
         let (mut errors, their_errors) = std::io::pipe().unwrap();
         command.stdout(stdout).stderr(their_errors);
@@ -339,7 +344,7 @@ impl Host {
         ];
         if let Some(Hit { at, kind }) = watch.hit {
             let what = match kind {
-                Kind::Kill => "kill".to_owned(),
+                Kind::Kill | Kind::Term => kind.word().to_owned(),
                 Kind::Error(_, errno) => errno.to_string(),
             };
             settings.extend([("FEED_CRASH_AT", at.to_string().into()), ("FEED_CRASH_DO", what.into())]);
@@ -359,28 +364,6 @@ impl Host {
         let output = command.args(["state", "verify", "--state-dir"]).arg(self.state()).output().unwrap();
         let text = || String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned();
         (!output.status.success()).then(text)
-    }
-}
-
-/// A FIFO in the place of the shim's log: its 64 KiB hold several times the calls of a canonical run.
-struct Noted(File);
-
-impl Noted {
-    fn of(log: &Path) -> Self {
-        mknodat(CWD, log, FileType::Fifo, 0o600.into(), 0).unwrap();
-        let fifo =
-            OpenOptions::new().read(true).write(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(log).unwrap();
-        Self(fifo)
-    }
-
-    fn text(&mut self) -> String {
-        let mut text = Vec::new();
-        match self.0.read_to_end(&mut text) {
-            Err(error) if error.kind() != ErrorKind::WouldBlock => panic!("the shim's log can't be read: {error}"),
-            // It has no end, since it is open for writing here too: nothing is left.
-            _ => {}
-        }
-        String::from_utf8(text).unwrap()
     }
 }
 

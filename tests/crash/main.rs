@@ -10,7 +10,8 @@
 //!                                                        --backfill also in the runs of a backfill
 //! cargo test --release --test crash -- random --cycles N kills at random moments
 //! cargo test --release --test crash -- power             loss of power: what is not synced is dropped, torn and reordered;
-//!                                                        --all also in rare runs, --backfill in the runs of a backfill
+//!                                                        --all also in rare runs, --backfill in the runs of a backfill;
+//!                                                        --second after a kill or a failed sync and a restart instead
 //! ```
 //!
 //! `--binary PATH` takes another binary than the one that cargo built along. `--dir PATH` names the directory below which all of it
@@ -29,7 +30,9 @@ mod host;
 mod points;
 mod power;
 mod random;
+mod run;
 mod scene;
+mod second;
 mod short;
 mod tenant;
 

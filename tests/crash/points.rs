@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use crate::audit::{self, Allowed, Findings, Trust, Wrong};
 use crate::calls::{Hit, Kind};
-use crate::host::{Bench, Run, Watch};
-use crate::scene::{Scene, backfills, scenes};
+use crate::host::Bench;
+use crate::run::{Run, Watch};
+use crate::scene::{Scene, backfills, outputs, scenes};
 use crate::{abreast, value};
 
 /// Cases at a time. Each waits for some seconds: for blobs that are listed late, and before it believes an odd reply.
@@ -16,6 +17,8 @@ const WIDTH: usize = 48;
 const READS: usize = 120;
 /// How often a point that was not reached is tried again: the order of calls is the schedule's, their number hardly.
 const TRIES: usize = 8;
+/// The exit code of a run that ends by itself because of SIGTERM.
+const TERMINATED: i32 = 143;
 
 /// One crash point, hit in one way.
 struct Case<'a> {
@@ -45,6 +48,7 @@ pub(crate) fn run(bench: &Arc<Bench>, options: &[&str]) -> bool {
         let watch = Watch { reads, ..Watch::default() };
         let mut scenes = scenes(bench, watch, rare, &mut findings);
         scenes.extend(backfills(bench, watch, rare, &mut findings));
+        scenes.extend(outputs(bench, watch, rare, &mut findings));
         if let Some(name) = value(options, "--scene") {
             scenes.retain(|scene| scene.name == name);
         }
@@ -65,13 +69,8 @@ pub(crate) fn run(bench: &Arc<Bench>, options: &[&str]) -> bool {
     if options.contains(&"--all") || options.contains(&"--errors") {
         kinds.extend(Kind::RARE);
     }
-    let mut cases: Vec<Case<'_>> = Vec::new();
-    for scene in &calls {
-        for call in scene.to_hit() {
-            cases.extend(kinds.iter().map(|kind| Case { scene, hit: Hit { at: call.number, kind: *kind }, reads: false }));
-        }
-    }
-    let (points, hits) = (calls.iter().map(|scene| scene.to_hit().count()).sum::<usize>(), cases.len());
+    let (points, mut cases) = (calls.iter().map(|scene| scene.to_hit().count()).sum::<usize>(), of_calls(&calls, &kinds, rare));
+    let (terms, hits) = (cases.iter().filter(|case| case.hit.kind == Kind::Term).count(), cases.len());
     let mut read = 0;
     for scene in &with_reads {
         let reads: Vec<_> = scene.to_hit().filter(|call| call.is_read()).collect();
@@ -89,7 +88,7 @@ pub(crate) fn run(bench: &Arc<Bench>, options: &[&str]) -> bool {
     report(outcomes, &mut findings);
     let counts: Vec<String> = calls.iter().map(|scene| format!("{} {}", scene.name, scene.to_hit().count())).collect();
     println!(
-        "points: {points} calls ({}) x {} kinds ({}){}: {} crashes and restarts in {} s: {}",
+        "points: {points} calls ({}) x {} kinds ({}), SIGTERM at {terms}{}: {} crashes and restarts in {} s: {}",
         counts.join(", "),
         kinds.len(),
         kinds.iter().map(|kind| kind.word()).collect::<Vec<_>>().join(", "),
@@ -103,6 +102,20 @@ pub(crate) fn run(bench: &Arc<Bench>, options: &[&str]) -> bool {
         figures(&findings),
     );
     !cases.is_empty() && findings.0.is_empty()
+}
+
+/// Each call of these runs, hit in each of these ways; and SIGTERM. Whoever is asked to end does so in one way, whatever it was about: one
+/// run shows it, each if there is time.
+fn of_calls<'a>(scenes: &'a [Scene], kinds: &[Kind], rare: bool) -> Vec<Case<'a>> {
+    let mut cases = Vec::new();
+    for scene in scenes {
+        let asked = scene.trust == Trust::Whole && (rare || scene.name == "first");
+        for call in scene.to_hit() {
+            let kinds = kinds.iter().copied().chain(asked.then_some(Kind::Term));
+            cases.extend(kinds.map(|kind| Case { scene, hit: Hit { at: call.number, kind }, reads: false }));
+        }
+    }
+    cases
 }
 
 /// The calls of each canonical run, for a person.
@@ -188,7 +201,7 @@ impl Case<'_> {
             let mut repeated = batch;
             let reached = last.hit().is_some();
             if reached {
-                let durable = audit::durable_output(before, &last.calls, &host.output());
+                let durable = audit::durable_output(before, &last.calls, &host);
                 audit::after_crash(&host, &scene.tenant, scene.trust, durable, &mut found);
                 repeated += audit::last_batch(&last.calls, &host.output());
                 last = host.carry_on(&scene.tenant, Watch::default());
@@ -223,9 +236,11 @@ impl Case<'_> {
             // but what it does not know comes again.
             let of_sled = call.name == "pread" && call.path != host.output() && hit.kind == Kind::OF_READS[0];
             let trust = if of_sled { Trust::Suspect } else { scene.trust };
-            let durable = audit::durable_output(before, &run.calls, &host.output());
+            let durable = audit::durable_output(before, &run.calls, &host);
             audit::after_crash(&host, &scene.tenant, trust, durable, &mut findings);
-            let repeated = trust.repeats(audit::last_batch(&run.calls, &host.output()));
+            // Whoever is asked to end commits what it has written.
+            let batch = if hit.kind == Kind::Term { 0 } else { audit::last_batch(&run.calls, &host.output()) };
+            let repeated = trust.repeats(batch);
             let last = host.carry_on(&scene.tenant, Watch { reads, ..Watch::default() });
             let replaced = |run: &Run| ["state_damaged", "state_rolled_back"].iter().any(|word| run.said.contains(word));
             let taken_for_damage = of_sled && scene.trust == Trust::Whole && (replaced(&run) || replaced(&last));
@@ -241,10 +256,12 @@ impl Case<'_> {
     }
 }
 
-/// A kill kills, and an error ends in an error code or in none: never in a crash or a standstill.
+/// A kill kills, SIGTERM ends in order, and an error ends in an error code or in none: never in a crash or a standstill.
 fn judge_crash(hit: Hit, run: &Run, findings: &mut Findings) {
     let expected = match hit.kind {
         Kind::Kill => run.signal() == Some(9) && !run.hung,
+        // It may have been about to end anyway.
+        Kind::Term => !run.hung && matches!(run.code(), Some(TERMINATED | 0 | 3)),
         Kind::Error(..) => !run.hung && run.signal().is_none() && run.code() != Some(101),
     };
     if !expected {

@@ -15,10 +15,11 @@ use crate::audit::{self, Allowed, Findings, Wrong};
 use crate::calls::Call;
 use crate::dice::Dice;
 use crate::disk::{Disk, Image, Luck};
-use crate::host::{Bench, Watch};
+use crate::host::{Bench, Host, Order};
 use crate::points::figures;
-use crate::scene::{Scene, backfills, scenes};
-use crate::{abreast, value};
+use crate::run::{Run, Watch};
+use crate::scene::{Scene, backfills, outputs, scenes};
+use crate::{abreast, second, value};
 
 /// What may be left at each call: so many cases.
 const CASES: u64 = 16;
@@ -52,7 +53,7 @@ struct Recorded<'a> {
 pub(crate) fn run(bench: &Arc<Bench>, options: &[&str]) -> bool {
     let begun = Instant::now();
     let number = |name, otherwise| value(options, name).map_or(otherwise, |n| n.parse().expect("a number is given"));
-    let (cases_each, every) = (number("--cases", CASES), number("--finish-every", FINISH_EVERY));
+    let (cases_each, every) = (number("--cases", CASES), usize::try_from(number("--finish-every", FINISH_EVERY)).unwrap());
     let only = value(options, "--only");
     let mut findings = Findings::default();
     let rare = options.contains(&"--all");
@@ -61,6 +62,11 @@ pub(crate) fn run(bench: &Arc<Bench>, options: &[&str]) -> bool {
     if options.contains(&"--backfill") {
         // One that begins again holds nothing for true that is in its state.
         scenes.extend(backfills(bench, watch, true, &mut findings).into_iter().filter(|scene| scene.name != "anew"));
+    }
+    // What went through a pipe is on no disk.
+    scenes.extend(outputs(bench, watch, true, &mut findings).into_iter().filter(|scene| scene.after.order == Order::File));
+    if options.contains(&"--second") {
+        return second::run(bench, &scenes, only, findings);
     }
     let recorded: Vec<Recorded<'_>> = scenes.iter().map(|scene| Recorded::of(bench, scene, None, &mut findings)).collect();
     let points: usize = recorded.iter().map(|recorded| recorded.disks.len()).sum();
@@ -78,7 +84,8 @@ pub(crate) fn run(bench: &Arc<Bench>, options: &[&str]) -> bool {
     let different = opened.iter().flatten().count();
     let finish: Vec<Case<'_>> = match only {
         Some(_) => cases.clone(),
-        None => cases.iter().enumerate().filter(|(n, _)| (*n as u64).is_multiple_of(every)).map(|(_, case)| *case).collect(),
+        // Of an output in several files the torn beginning of the last batch could lie in each.
+        None => cases.iter().filter(|case| case.scene.scene.after.order != Order::File).step_by(every).copied().collect(),
     };
     let finished = abreast::each(&finish, 32, |case| case.finish(bench));
     for (name, found) in opened.into_iter().flatten().chain(finished) {
@@ -122,39 +129,109 @@ impl<'a> Recorded<'a> {
         // The run began on a copy of its base, in a directory of its own.
         let base = scene.host(bench);
         let mut disk = Disk::of(&base.root).moved(&base.root, root);
-        disk.ensure_file(&scene.after.output());
+        if scene.after.order != Order::File {
+            disk.ensure_file(&scene.after.output());
+        }
         deaf.iter().for_each(|path| disk.forget_syncs_of(path));
         let mut recorded = Recorded { scene, disks: vec![disk.clone()], committed: vec![None], output: scene.after.written() };
-        let mut data = scene.run.data.as_slice();
-        let mut committed = None;
-        for call in &scene.run.calls {
+        let mut tape = Tape::new(bench, scene, &scene.after, disk);
+        tape.play(&scene.run, findings, |tape, _, findings| {
+            recorded.committed.push(tape.committed(findings));
+            recorded.disks.push(tape.disk.clone());
+        });
+        recorded
+    }
+}
+
+/// A disk under the calls of one run or of several, and what was committed by then.
+pub(crate) struct Tape<'a> {
+    bench: &'a Arc<Bench>,
+    scene: &'a Scene,
+    /// Where those runs took place.
+    pub(crate) host: &'a Host,
+    pub(crate) disk: Disk,
+    /// The disk with all that was written to it, as of the last sync of the store; `None` once it was looked at.
+    synced: Option<Image>,
+    committed: Option<Arc<Restored>>,
+}
+
+impl<'a> Tape<'a> {
+    pub(crate) fn new(bench: &'a Arc<Bench>, scene: &'a Scene, host: &'a Host, disk: Disk) -> Self {
+        Tape { bench, scene, host, disk, synced: None, committed: None }
+    }
+
+    /// Takes up a run, call by call.
+    pub(crate) fn play(&mut self, run: &Run, findings: &mut Findings, mut after: impl FnMut(&mut Self, &Call, &mut Findings)) {
+        let mut data = run.data.as_slice();
+        for call in &run.calls {
             let length = if is_write(call) { call.result.map_or(0, |n| usize::try_from(n).unwrap()) } else { 0 };
             let (bytes, rest) = data.split_at(length);
             data = rest;
-            disk.apply(call, bytes);
-            if call.name == "fsync" && call.result.is_ok() && call.path == scene.after.store() {
-                // Everything is known to be there: this is what was committed.
-                let all = disk.lose_power(Luck::of(1, &mut Dice::new(0)), &mut Dice::new(0));
-                match recorded.look(bench, &all) {
-                    Ok(restored) => committed = Some(Arc::new(restored)),
-                    Err(why) => findings.add(Wrong::Unreadable, format!("{} after call {}: {why}", scene.name, call.number)),
-                }
+            self.disk.apply(call, bytes);
+            if is_commit(call, self.host) {
+                self.synced = Some(self.disk.lose_power(Luck::of(1, &mut Dice::new(0)), &mut Dice::new(0)));
             }
-            recorded.disks.push(disk.clone());
-            recorded.committed.push(committed.clone());
+            after(self, call, findings);
         }
         if !data.is_empty() {
-            findings.add(Wrong::Missed, format!("{}: {} bytes were written by no call that is known", scene.name, data.len()));
+            let what = format!("{}: {} bytes were written by no call that is known", self.scene.name, data.len());
+            findings.add(Wrong::Missed, what);
         }
-        recorded
     }
 
-    /// What a start would take up.
-    fn look(&self, bench: &Arc<Bench>, image: &Image) -> Result<Restored, String> {
-        let host = bench.host(self.scene.after.order);
-        image.lay_out(&self.scene.after.root, &host.root, &self.scene.after.output());
-        audit::restored(&host.own_state(), &self.scene.tenant, self.scene.trust)
+    /// What was committed by now.
+    pub(crate) fn committed(&mut self, findings: &mut Findings) -> Option<Arc<Restored>> {
+        // Everything is known to be there: this is what was committed.
+        if let Some(all) = self.synced.take() {
+            let host = self.bench.host(self.host.order);
+            all.lay_out(&self.host.root, &host.root, &self.host.output());
+            match audit::restored(&host.own_state(), &self.scene.tenant, self.scene.trust) {
+                Ok(restored) => self.committed = Some(Arc::new(restored)),
+                Err(why) => findings.add(Wrong::Unreadable, format!("{}, with all that was written: {why}", self.scene.name)),
+            }
+        }
+        self.committed.clone()
     }
+
+    /// Forgets what was committed: a run that begins again is not bound to it.
+    pub(crate) fn begin_again(&mut self) {
+        (self.synced, self.committed) = (None, None);
+    }
+
+    /// What is there after a loss of power now must open, claim nothing that is not there, and lack nothing that was committed.
+    pub(crate) fn check(&mut self, image: &Image, findings: &mut Findings) {
+        let committed = self.committed(findings);
+        let durable = self.disk.durable_output(&self.host.output());
+        check_image(self.bench, self.scene, self.host, image, (&durable, committed.as_deref()), findings);
+    }
+}
+
+/// Opens what is left of what that machine had, and holds it against the durable output and what was committed.
+fn check_image(
+    bench: &Arc<Bench>,
+    scene: &Scene,
+    of: &Host,
+    image: &Image,
+    (durable, committed): (&[u8], Option<&Restored>),
+    findings: &mut Findings,
+) {
+    let host = bench.host(of.order);
+    image.lay_out(&of.root, &host.root, &of.output());
+    let dead = audit::dead_letters(&host.own(), &scene.tenant);
+    match audit::restored(&host.own_state(), &scene.tenant, scene.trust) {
+        Ok(restored) => {
+            audit::check_claims(&restored, &scene.tenant.blobs, durable, &dead, findings);
+            if let Some(committed) = committed {
+                check_kept(committed, &restored, findings);
+            }
+        }
+        Err(why) => findings.add(Wrong::Unreadable, why),
+    }
+}
+
+/// True if the store is synced by it.
+pub(crate) fn is_commit(call: &Call, host: &Host) -> bool {
+    call.name == "fsync" && call.result.is_ok() && call.made && call.path == host.store()
 }
 
 fn is_write(call: &Call) -> bool {
@@ -172,10 +249,6 @@ impl Case<'_> {
         self.scene.disks[self.after].lose_power(luck, &mut dice)
     }
 
-    fn durable_output(&self) -> usize {
-        self.scene.disks[self.after].durable_length(&self.scene.scene.after.output())
-    }
-
     /// Opens what is left; `None` if that was opened before.
     fn open(&self, bench: &Arc<Bench>, known: &Mutex<HashSet<(String, usize, u64)>>) -> Option<(String, Findings)> {
         let image = self.image();
@@ -185,19 +258,9 @@ impl Case<'_> {
         }
         let mut findings = Findings::default();
         let scene = self.scene.scene;
-        let host = bench.host(scene.after.order);
-        image.lay_out(&scene.after.root, &host.root, &scene.after.output());
-        let dead = audit::dead_letters(&host.own(), &scene.tenant);
-        match audit::restored(&host.own_state(), &scene.tenant, scene.trust) {
-            Ok(restored) => {
-                let durable = &self.scene.output[..self.durable_output()];
-                audit::check_claims(&restored, &scene.tenant.blobs, durable, &dead, &mut findings);
-                if let Some(committed) = &self.scene.committed[self.after] {
-                    check_kept(committed, &restored, &mut findings);
-                }
-            }
-            Err(why) => findings.add(Wrong::Unreadable, why),
-        }
+        let durable = self.scene.disks[self.after].durable_output(&scene.after.output());
+        let committed = self.scene.committed[self.after].as_deref();
+        check_image(bench, scene, &scene.after, &image, (&durable, committed), &mut findings);
         Some((self.name(), findings))
     }
 
@@ -207,7 +270,7 @@ impl Case<'_> {
         let scene = self.scene.scene;
         let mut host = bench.host(scene.after.order);
         self.image().lay_out(&scene.after.root, &host.root, &scene.after.output());
-        let durable = self.durable_output();
+        let durable = self.scene.disks[self.after].durable_length(&scene.after.output());
         let written: usize = self.written();
         // Of what was appended but not synced some beginning is there.
         let kept = durable + usize::try_from(Dice::new(self.seed).below((written - durable + 1) as u64)).unwrap();

@@ -9,8 +9,9 @@ use defender_feed::simulator::SimClock;
 
 use crate::audit::{self, Allowed, Claims, Findings, Trust, Wrong};
 use crate::dice::Dice;
-use crate::host::{Bench, Host, Order, Watch};
+use crate::host::{Bench, Host, Order};
 use crate::points::figures;
+use crate::run::Watch;
 use crate::tenant::{Tenant, many};
 use crate::{abreast, value};
 

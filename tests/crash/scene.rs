@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use defender_feed::domain::{Claim, ContentType, FeedId, Gap, GapId, GapReason};
 use defender_feed::simulator::config::DEFAULT_TENANT;
@@ -18,7 +18,8 @@ use defender_feed::store::{SledStore, Store};
 use crate::abreast;
 use crate::audit::{self, Allowed, Findings, Trust, Wrong};
 use crate::calls::{Call, Hit, Kind, plain};
-use crate::host::{Bench, Host, Order, Run, Watch};
+use crate::host::{Bench, Host, Order};
+use crate::run::{Run, Watch};
 use crate::tenant::{Tenant, canonical, of_a_backfill};
 
 /// A canonical run makes no more calls than this, or "every point" would take too long on every change.
@@ -32,6 +33,8 @@ const AT_ONCE: i64 = 20;
 
 /// So many calls before and behind those that are a run's own are hit too.
 const AROUND: usize = 4;
+/// An output that was written last so long ago is begun anew.
+const DAYS_AGO: Duration = Duration::from_secs(3 * 86_400);
 /// So often it is done without a fault, to know which calls it makes.
 const REHEARSALS: usize = 3;
 
@@ -59,6 +62,8 @@ enum Base {
     Of(Host),
     /// The same, but a shell has emptied the output.
     Emptied(Host),
+    /// The same, but the output was written last days ago.
+    Old(Host),
 }
 
 impl Base {
@@ -71,6 +76,11 @@ impl Base {
                 twin.order = Order::Backfill;
                 take_for_own(&twin);
                 fs::write(twin.output(), "").unwrap();
+                twin
+            }
+            Base::Old(host) => {
+                let twin = host.twin();
+                twin.appended().set_modified(SystemTime::now() - DAYS_AGO).unwrap();
                 twin
             }
         }
@@ -118,7 +128,7 @@ pub(crate) fn scenes(bench: &Arc<Bench>, watch: Watch, rare: bool, findings: &mu
 pub(crate) fn backfills(bench: &Arc<Bench>, watch: Watch, rare: bool, findings: &mut Findings) -> Vec<Scene> {
     let tenant = Arc::new(Tenant::serve(of_a_backfill()));
     let mut rehearse = |name, base| Scene::rehearse(name, base, bench, &tenant, (watch, Trust::Whole), findings);
-    let first = rehearse("backfill", Base::Nothing(Order::Backfill));
+    let mut first = rehearse("backfill", Base::Nothing(Order::Backfill));
     let mut interrupted = bench.host(Order::Backfill);
     let output = first.after.output();
     let written = |call: &&Call| call.name == "write" && call.path == output;
@@ -129,6 +139,10 @@ pub(crate) fn backfills(bench: &Arc<Bench>, watch: Watch, rare: bool, findings: 
     let mut resume = rehearse("resume", Base::Of(interrupted.twin()));
     let mut anew = rehearse("anew", Base::Emptied(interrupted));
     if !rare {
+        // It makes its store as a poller's first start does.
+        let makes = |call: &Call| plain(&call.name) == "mkdir" && call.path == first.after.own_state();
+        let has_made = |call: &Call| call.name == "rename" && call.path == first.after.own_state().join("witness.json.new");
+        first.spared = vec![first.number_of(makes) + AROUND..first.number_of(has_made).saturating_sub(AROUND)];
         // It opens its store as a poller's restart does.
         let opens = |call: &Call| call.path == resume.after.own_state().join("lock");
         let goes_on = |call: &Call| call.path == resume.after.own().join("job.json.new");
@@ -142,6 +156,35 @@ pub(crate) fn backfills(bench: &Arc<Bench>, watch: Watch, rare: bool, findings: 
         anew.spared = vec![0..first.saturating_sub(AROUND), last + AROUND..usize::MAX];
     }
     vec![first, resume, anew]
+}
+
+/// The canonical runs of a poller with another output than a file that a shell has opened: one that the product makes itself, the
+/// next day's, and a pipe that is waited for. With `rare`, every call of each is to be hit; else those by which it differs.
+pub(crate) fn outputs(bench: &Arc<Bench>, watch: Watch, rare: bool, findings: &mut Findings) -> Vec<Scene> {
+    let (first, more) = canonical();
+    let before = Arc::new(Tenant::serve(first.clone()));
+    let after = Arc::new(Tenant::serve([first, more].concat()));
+    let mut rehearse = |name, base, tenant| Scene::rehearse(name, base, bench, tenant, (watch, Trust::Whole), findings);
+    let file = rehearse("file", Base::Nothing(Order::File), &before);
+    let rotate = rehearse("rotate", Base::Old(file.after.twin()), &after);
+    assert_eq!(
+        rotate
+            .run
+            .calls
+            .iter()
+            .filter(|call| call.second.starts_with(&rotate.after.root) && call.path == rotate.after.output())
+            .count(),
+        1,
+        "it begins a new file"
+    );
+    let mut piped = file.after.twin();
+    piped.order = Order::Drain;
+    let drain = rehearse("drain", Base::Of(piped), &after);
+    let mut scenes = vec![file, rotate, drain];
+    if !rare {
+        scenes.iter_mut().for_each(Scene::spare_what_is_of_the_state_alone);
+    }
+    scenes
 }
 
 fn kill_at(host: &mut Host, at: usize, tenant: &Tenant, watch: Watch) {
@@ -254,6 +297,15 @@ impl Scene {
         self.run.calls.iter().filter(|call| !self.spared.iter().any(|spared| spared.contains(&call.number)))
     }
 
+    /// Leaves out what is done to the state, far from anything that is done to the output.
+    fn spare_what_is_of_the_state_alone(&mut self) {
+        let state = self.after.state();
+        let own: Vec<usize> =
+            self.run.calls.iter().filter(|call| !call.path.starts_with(&state)).map(|call| call.number).collect();
+        let far = |number: &usize| own.iter().all(|own| own.abs_diff(*number) > AROUND);
+        self.spared = (1..=self.run.calls.len()).filter(far).map(|number| number..number + 1).collect();
+    }
+
     /// The number of the first such call of the usual run.
     fn number_of(&self, is_it: impl Fn(&Call) -> bool) -> usize {
         let call = self.run.calls.iter().find(|call| is_it(call));
@@ -306,7 +358,8 @@ impl Scene {
 /// strace must have seen no call that could not be hit.
 fn compare_with_strace(name: &str, run: &Run, findings: &mut Findings) {
     let mut counts: BTreeMap<(String, PathBuf), (usize, usize)> = BTreeMap::new();
-    for call in run.calls.iter().filter(|call| !call.is_read()) {
+    // A pipe lies outside of what strace is asked about.
+    for call in run.calls.iter().filter(|call| !call.is_read() && !audit::is_pipe(&call.path)) {
         // The system marks what has no name any more.
         let path = call.path.to_string_lossy().trim_end_matches(" (deleted)").into();
         counts.entry((plain(&call.name).to_owned(), path)).or_default().0 += 1;

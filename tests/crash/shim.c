@@ -10,8 +10,8 @@
  * FEED_CRASH_LOG   one line a call: number, name, result, errno, offset, length, injected, path, second path (tabs between)
  * FEED_CRASH_DATA  the bytes of all writes, one after the other; optional
  * FEED_CRASH_AT    the number of the call that is hit, from 1; optional
- * FEED_CRASH_DO    "kill", or the errno that it gets
- * FEED_CRASH_READS set: reads count too
+ * FEED_CRASH_DO    "kill", or "term" (it is made, and the process has SIGTERM by then), or the errno that it gets
+ * FEED_CRASH_READS set: reads count too, and closes
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -34,7 +34,7 @@
 static pthread_mutex_t order = PTHREAD_MUTEX_INITIALIZER;
 static char root[PATH_MAX], out[PATH_MAX];
 static size_t root_length;
-static int log_fd = -1, data_fd = -1, reads, inject_errno, inject_kill;
+static int log_fd = -1, data_fd = -1, reads, inject_errno, inject_kill, inject_term;
 static long number, at;
 
 static void path_of_fd(int fd, char *path)
@@ -63,7 +63,8 @@ __attribute__((constructor)) static void begin(void)
 	reads = getenv("FEED_CRASH_READS") != NULL;
 	text = getenv("FEED_CRASH_DO");
 	inject_kill = text && !strcmp(text, "kill");
-	inject_errno = text && !inject_kill ? atoi(text) : 0;
+	inject_term = text && !strcmp(text, "term");
+	inject_errno = text && !inject_kill && !inject_term ? atoi(text) : 0;
 }
 
 static int counts(const char *path)
@@ -96,6 +97,7 @@ static void raw_write(int fd, const void *bytes, size_t n)
 static void note(const char *name, long result, int error, long offset, const char *injected, const char *path, const char *second)
 {
 	char line[3 * PATH_MAX];
+	if (inject_term && number == at) injected = "term";
 	int n = snprintf(line, sizeof line, "%ld\t%s\t%ld\t%d\t%ld\t%ld\t%s\t%s\t%s\n", number, name, result, error, offset,
 		result, injected, path, second ? second : "");
 	raw_write(log_fd, line, (size_t)n);
@@ -110,6 +112,7 @@ static int hit(const char *name, const char *path, const char *second)
 		syscall(SYS_kill, getpid(), SIGKILL);
 		for (;;) pause();
 	}
+	if (inject_term) syscall(SYS_kill, getpid(), SIGTERM);
 	if (!inject_errno) return 0;
 	note(name, -1, inject_errno, -1, "error", path, second);
 	errno = inject_errno;
@@ -223,6 +226,25 @@ ssize_t read(int fd, void *bytes, size_t n) { return taken("read", fd, bytes, n,
 ssize_t pread(int fd, void *bytes, size_t n, off_t offset) { return taken("pread", fd, bytes, n, offset); }
 ssize_t pread64(int fd, void *bytes, size_t n, off64_t offset) { return taken("pread", fd, bytes, n, offset); }
 
+/* A descriptor is gone even if its close fails. */
+int close(int fd)
+{
+	char path[PATH_MAX];
+	if (reads) path_of_fd(fd, path);
+	if (!reads || !counts(path)) return (int)syscall(SYS_close, fd);
+	pthread_mutex_lock(&order);
+	int failed = hit("close", path, NULL), error = errno;
+	int result = (int)syscall(SYS_close, fd);
+	if (failed) result = -1;
+	else {
+		error = result ? errno : 0;
+		note("close", result, error, -1, "-", path, NULL);
+	}
+	pthread_mutex_unlock(&order);
+	errno = error;
+	return result;
+}
+
 #define ON_FD(name, signature, arguments, call)                                \
 	int name signature                                                     \
 	{                                                                      \
@@ -237,6 +259,8 @@ ssize_t pread64(int fd, void *bytes, size_t n, off64_t offset) { return taken("p
 ON_FD(fsync, (int fd), int, next(fd))
 ON_FD(fdatasync, (int fd), int, next(fd))
 ON_FD(syncfs, (int fd), int, next(fd))
+ON_FD(fchmod, (int fd, mode_t mode), LIST(int, mode_t), next(fd, mode))
+ON_FD(fchown, (int fd, uid_t user, gid_t group), LIST(int, uid_t, gid_t), next(fd, user, group))
 ON_FD(flock, (int fd, int operation), LIST(int, int), next(fd, operation))
 ON_FD(sync_file_range, (int fd, off64_t from, off64_t n, unsigned flags), LIST(int, off64_t, off64_t, unsigned), next(fd, from, n, flags))
 ON_FD(fallocate, (int fd, int mode, off_t from, off_t n), LIST(int, int, off_t, off_t), next(fd, mode, from, n))

@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 use crate::audit::{self, Allowed, Findings};
-use crate::host::{Bench, Host, Watch};
+use crate::host::{Bench, Host};
 use crate::points::figures;
+use crate::run::Watch;
 use crate::scene::{Scene, backfills, scenes};
 use crate::{abreast, calls, value};
 

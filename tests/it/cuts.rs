@@ -119,6 +119,51 @@ fn a_reset_at_any_byte_of_any_message_loses_and_repeats_nothing() {
     eprintln!("{places} places cut in {} collections", runs.load(Ordering::SeqCst));
 }
 
+/// Polls a tenant without a subscription, whose start is cut there. Gives how long the message was that was cut.
+fn start_cut_at(direction: Direction, at: usize) -> usize {
+    // So the tenant, measured once: what became available before the very first start can be had.
+    let story = small(fast_service()).tokens_live(seconds(30 * 86_400)).unsubscribed();
+    let tenant = story.with(|c| c.history_before_start = true).serve();
+    let length = Arc::new(AtomicUsize::new(0));
+    let seen = length.clone();
+    let relay = Relay::to(&tenant).does(move |asked| {
+        let seen = seen.clone();
+        match direction {
+            _ if asked.call != Call::Start || asked.nth > 1 => Act::Pass,
+            Direction::Request => {
+                seen.store(asked.length, Ordering::SeqCst);
+                Act::CutRequest(at)
+            }
+            Direction::Reply => reply(move |answer| {
+                seen.store(answer.bytes().len(), Ordering::SeqCst);
+                vec![Step::Send(answer.bytes()[..at].to_vec()), Step::Reset]
+            }),
+        }
+    });
+    let run = run_inside(&relay.url(), &tenant, tenant.lines().len(), Timeouts::default());
+    run.is_complete(&format!("{direction:?} cut at {at}"));
+    assert_same(&run.lines, &tenant.lines());
+    // The service refuses a start that comes too soon after the one before, and what was cut may have been one.
+    let starts = relay.asked(Call::Start);
+    assert!(starts <= 2, "{direction:?} cut at {at}: {starts} starts");
+    length.load(Ordering::SeqCst)
+}
+
+/// The one call that changes something at the service: whether it did, nobody knows who was cut off.
+#[test]
+fn a_reset_at_any_byte_of_the_start_of_a_subscription_loses_and_repeats_nothing() {
+    for direction in [Direction::Request, Direction::Reply] {
+        let length = start_cut_at(direction, 0);
+        assert!(length > 100, "{length}");
+        let next = AtomicUsize::new(1);
+        for_each(&[(); 128], |()| {
+            while let Some(at) = Some(next.fetch_add(1, Ordering::SeqCst)).filter(|at| *at <= length) {
+                start_cut_at(direction, at);
+            }
+        });
+    }
+}
+
 /// Where the first so many messages of a kind are cut, in parts of a thousand.
 fn in_parts(direction: Direction, thousandths: usize, asked: Asked) -> Act {
     match direction {

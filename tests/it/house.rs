@@ -105,7 +105,7 @@ const MADE_UP: &[(&str, &str, Option<&str>)] = &[
     (
         "src/store.rs",
         "use crate::sink::{Batch, Receipt};",
-        Some("store may use no more of sink than Receipt, OutputMark, not Batch"),
+        Some("store may use no more of sink than Receipt, OutputMark, directory, not Batch"),
     ),
     ("src/store.rs", "fn f() { crate::sink::stdout(); }", Some("store may use no more of sink")),
     ("src/backfill.rs", "use crate::sink::OutputMark;", None),

@@ -297,11 +297,11 @@ fn a_blob_whose_next_page_is_itself_is_delivered_once() {
     }
 }
 
-/// Each page names a new one, for as many pages as no listing has: it is broken off, and begun anew in smaller windows.
-#[test]
-fn a_chain_of_pages_without_an_end_is_broken_off() {
-    const PAGES: usize = 10_000;
-    let tenant = fast_service().blob(minutes_ago(100), records([mail("a")])).serve();
+/// As many pages as no listing has.
+const PAGES: usize = 10_000;
+
+/// A way to the tenant on which each page names a new one, until one listing has come so far. Gives how far one has.
+fn endless_chain(tenant: &Tenant) -> (Relay, Arc<AtomicUsize>) {
     let deepest = Arc::new(AtomicUsize::new(0));
     let page = |url: &str, deepest: &AtomicUsize| {
         let (path, query) = url.split_once('?').unwrap();
@@ -313,15 +313,61 @@ fn a_chain_of_pages_without_an_end_is_broken_off() {
         vec![Step::Send(head.into_bytes())]
     };
     let reached = deepest.clone();
-    let relay = Relay::to(&tenant).does(move |asked| match asked.call {
+    let relay = Relay::to(tenant).does(move |asked| match asked.call {
         Call::FirstPage | Call::NextPage if reached.load(Ordering::SeqCst) < PAGES => {
             let deepest = reached.clone();
             instead(move |url| page(url, &deepest))
         }
         _ => Act::Pass,
     });
+    (relay, deepest)
+}
+
+/// It is broken off, and begun anew in smaller windows.
+#[test]
+fn a_chain_of_pages_without_an_end_is_broken_off() {
+    let tenant = fast_service().blob(minutes_ago(100), records([mail("a")])).serve();
+    let (relay, deepest) = endless_chain(&tenant);
     let run = run_inside(&relay.url(), &tenant, 1, Timeouts::default());
     run.is_complete("a chain");
     assert_eq!(run.lines, tenant.lines());
     assert_eq!(deepest.load(Ordering::SeqCst), PAGES, "no page is asked for beyond");
+}
+
+/// One of each sort as the whole process meets it, with its own time limits. What it needs at its peak is asserted where any story's
+/// process ends.
+#[test]
+fn the_binary_bears_each_sort_of_them_and_stays_small() {
+    let tenant = service()
+        .pages_of(1)
+        .blob(minutes_ago(100), records([mail("a"), noise("b")]))
+        .blob(minutes_ago(99), records([mail("c")]))
+        .serve();
+    let chunked = |body: Step| framed(|_| "Transfer-Encoding: chunked\r\n".to_owned(), move |_| vec![body.clone(), Step::Close]);
+    let huge = |_: &Answer| format!("Content-Length: {}\r\n", 1_u64 << 40);
+    let faults = [
+        ("closed by half in the body", reply(|a| vec![Step::Send(a.head.clone()), Step::Send(half(&a.body)), Step::HalfClose])),
+        ("a terabyte, it says", framed(huge, |a| vec![Step::Send(a.body.clone()), Step::Close])),
+        ("an extension of 512 MiB", chunked(Step::Repeat(["1;", &"x".repeat(64 << 10)].concat().into(), 1 << 13))),
+        ("a chunk of more than there is", chunked(Step::Send(b"fffffffffffffff\r\n[".to_vec()))),
+        ("512 MiB of early heads", {
+            let early = Bytes::from("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n".repeat(1_600));
+            reply(move |_| vec![Step::Repeat(early.clone(), 1 << 13), Step::Close])
+        }),
+    ];
+    let cases: Vec<_> = faults.iter().flat_map(|fault| Call::ALL.map(|call| (fault, call))).collect();
+    let most = AtomicUsize::new(0);
+    for_each(&cases, |((what, act), call)| {
+        let relay = Relay::to(&tenant).first(1, *call, act.clone());
+        let run = Host::new().backfill(&tenant).through(&relay).at_length().run();
+        assert_eq!(run.code(), Some(0), "{what}, {call:?}: {}", run.stderr);
+        assert_same(&run.lines(), &tenant.lines());
+        assert!(relay.asked(*call) > 1, "{what}: {call:?} met it");
+        most.fetch_max((run.peak >> 20) as usize, Ordering::SeqCst);
+    });
+    let (relay, deepest) = endless_chain(&tenant);
+    let run = Host::new().poll_once(&tenant).through(&relay).at_length().run().expect(0);
+    assert_same(&run.lines(), &tenant.lines());
+    assert_eq!(deepest.load(Ordering::SeqCst), PAGES);
+    eprintln!("{} cases, {} MiB at most, {} MiB in a chain of pages", cases.len(), most.into_inner(), run.peak >> 20);
 }

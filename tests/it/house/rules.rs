@@ -47,9 +47,9 @@ const EVERY_ROOM: &[&str] = &[
 
 /// Where a room may use no more than these of another.
 const ONLY: &[(&str, &str, &[&str])] = &[
-    // What is committed comes from a receipt; the store knows nothing of writing.
-    ("store", "sink", &["Receipt", "OutputMark"]),
-    ("backfill", "sink", &["OutputMark"]),
+    // What is committed comes from a receipt; the store knows nothing of writing. What is within is as safe as its directory's name.
+    ("store", "sink", &["Receipt", "OutputMark", "directory"]),
+    ("backfill", "sink", &["OutputMark", "directory"]),
     ("poll", "wire", &["Transport"]),
 ];
 

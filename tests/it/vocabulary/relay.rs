@@ -26,10 +26,12 @@ pub(crate) enum Call {
     FirstPage,
     NextPage,
     Blob,
+    /// The start of a subscription: of a tenant that has none.
+    Start,
 }
 
 impl Call {
-    /// All calls of a collection, in their order.
+    /// All calls of a collection of a tenant with a subscription, in their order.
     pub(crate) const ALL: [Call; 5] = [Call::Token, Call::Subscriptions, Call::FirstPage, Call::NextPage, Call::Blob];
 
     fn of(request: &[u8]) -> Self {
@@ -40,6 +42,7 @@ impl Call {
             () if has("/oauth2/") => Call::Token,
             () if has("/subscriptions/content") && has("nextPage=") => Call::NextPage,
             () if has("/subscriptions/content") => Call::FirstPage,
+            () if has("/subscriptions/start") => Call::Start,
             () if has("/subscriptions/") => Call::Subscriptions,
             () => Call::Blob,
         }
