@@ -38,7 +38,13 @@ pub(crate) fn run(report: &mut Report, effort: Effort) {
 /// The same for the print by which a record is recognised if it arrives again.
 fn prints(records: &[Vec<u8>], count: usize) -> (f64, f64) {
     let bytes: usize = records.iter().cycle().take(count).map(Vec::len).sum();
-    let run = || seconds_of(|| records.iter().cycle().take(count).for_each(|record| drop(black_box(print(record)))));
+    let run = || {
+        seconds_of(|| {
+            records.iter().cycle().take(count).for_each(|record| {
+                black_box(print(record));
+            })
+        })
+    };
     let seconds = median((0..RUNS).map(|_| run()));
     (count as f64 / seconds, bytes as f64 / seconds)
 }
