@@ -42,8 +42,8 @@
 //! it up to date from the values that it changes; the scan at open adds it up afresh. So a value that is whole by itself
 //! but older than the rest is found out, and so is one that is missing.
 //!
-//! Done blobs cost 8 bytes each, delivered records 16, and about 90 for each chunk; both are forgotten when the claim says that no
-//! listing can show the blob any more, and the blobs of the day on which the record was delivered. Hours are kept for 90 days, then added up into days, which are kept for 400; gaps for 400 days after
+//! Done blobs cost 8 bytes each, delivered records 16, and about 90 for each chunk; a blob is forgotten when the claim says
+//! that no listing can show it any more, a record when none can show a blob of the day on which it was delivered. Hours are kept for 90 days, then added up into days, which are kept for 400; gaps for 400 days after
 //! they were closed or became final. So the size stays flat for good.
 //!
 //! # A changed filter

@@ -16,7 +16,7 @@ use super::{Context, Exit, opened};
 use crate::backfill::{Job, JobError, Request, Start};
 use crate::config::{Settings, When, print_duration};
 use crate::domain::{Counts, FeedId, GapReason, Time};
-use crate::feed::{Moment, Plan};
+use crate::feed::{Mode, Moment, Plan};
 use crate::runner::{FeedJob, SkipIds, SkipIdsError};
 use crate::sink::{DEAD_LETTER_LIMIT, DeadLetters, Delivery, Nowhere};
 use crate::store::{MemoryStore, SledStore, Store};
@@ -36,7 +36,8 @@ pub const ABOUT: &str = "Collect one range of time and end: everything that beca
         It starts afresh unless --resume is given, or stdout (with --output, that file) is what an interrupted run wrote and still has all \
         of it. A backfill never rotates its file.\n\n\
         A record that arrives again with the same Id and content is delivered once, unless --keep-duplicates is given. With --skip-ids, only \
-        what the list of ids does not name comes out: the repair after a loss elsewhere. With --dry-run as well it is an audit: the summary \
+        what the list of ids does not name comes out: the repair after a loss elsewhere. An Id stands for all that was recorded under it: \
+        investigations (64) go on under one, so list the events' own id for those. With --dry-run as well it is an audit: the summary \
         says how many records are missing there.\n\n\
         What goes to a pipe counts as delivered when the pipe has taken it, with --drain when it has been read; see poll --help.\n\n\
         A blob that can't be read is tried ten times within about four minutes and then is a gap (exit code 3).";
@@ -53,7 +54,7 @@ pub struct BackfillArgs {
     /// Go on where an interrupted run of the same range stopped; its output must be kept
     #[arg(long)]
     pub resume: bool,
-    /// Leave out the records whose ids this file lists, one a line (- is stdin): their Id, or the id of this program's events
+    /// Leave out the records whose ids this file lists, one a line (- is stdin): their Id, whatever their content, or the id of this program's events
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub skip_ids: Option<PathBuf>,
     /// Write nothing and remember nothing: only count what would be delivered
@@ -108,7 +109,7 @@ pub fn run(args: &BackfillArgs, context: &Context) -> Exit {
         console.error(&error.to_string());
         exit
     };
-    let job = match Job::take(&settings.state_dir, request(args, settings)) {
+    let job = match Job::take(&settings.state_dir, request(args, settings, skip.as_deref())) {
         Ok(job) => job,
         Err(error @ JobError::Locked { .. }) => return failed(&error, Exit::Locked),
         Err(error) => return failed(&error, Exit::Failed),
@@ -172,7 +173,13 @@ fn range_jobs(
     let plan = Plan::Range { from: moment(args.since), to: args.until.map_or(Moment::Ago(Duration::ZERO), moment) };
     let transport = transport().map_err(|error| error.to_string())?;
     let mut jobs = jobs(settings, &transport, store, share, |_| plan).map_err(|error| error.to_string())?;
-    jobs.iter_mut().for_each(|job| job.repeats.skip = skip.cloned());
+    for job in &mut jobs {
+        job.repeats.skip = skip.cloned();
+        if args.dry_run {
+            // It changes nothing at the tenant either.
+            job.settings.subscription = Mode::Require;
+        }
+    }
     Ok(jobs)
 }
 
@@ -186,7 +193,7 @@ fn skip_ids(path: &Path) -> Result<SkipIds, String> {
     read.map_err(|error| format!("--skip-ids {}: {error}", path.display()))
 }
 
-fn request(args: &BackfillArgs, settings: &Settings) -> Request {
+fn request(args: &BackfillArgs, settings: &Settings, skip: Option<&SkipIds>) -> Request {
     let feeds = settings.tenants.iter().flat_map(|tenant| {
         let feed = |content_type| FeedId { tenant: tenant.tenant_id.clone(), content_type };
         tenant.content_types.iter().map(move |c| (feed(*c), tenant.record_types.to_string()))
@@ -195,7 +202,7 @@ fn request(args: &BackfillArgs, settings: &Settings) -> Request {
         since: typed(args.since),
         until: args.until.map(typed),
         feeds: feeds.collect(),
-        format: (line_format(settings), settings.envelope),
+        format: (line_format(settings) + &left_out(settings, skip), settings.envelope),
     }
 }
 
@@ -205,6 +212,13 @@ fn line_format(settings: &Settings) -> String {
     let header = if settings.syslog_header { " --syslog-header" } else { "" };
     let limit = settings.max_line_bytes.map(|bytes| format!(" --max-line-bytes {bytes}")).unwrap_or_default();
     format!("{}{original}{header}{limit}", settings.format)
+}
+
+/// What is left out on purpose: blobs that are done under one list are not read again under another.
+fn left_out(settings: &Settings, skip: Option<&SkipIds>) -> String {
+    let keep = if settings.keep_duplicates { " --keep-duplicates" } else { "" };
+    let list = skip.map(|skip| format!(" --skip-ids (a list of {}, {:016x})", skip.len(), skip.print())).unwrap_or_default();
+    format!("{keep}{list}")
 }
 
 /// Why a range can't hold anything. The local clock may be a day off before a beginning counts as the future's.

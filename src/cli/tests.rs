@@ -9,8 +9,21 @@ use crate::config::{About, Kind, When, settings};
 
 /// Flags that are no settings: they belong to one command and have no variable and no key.
 const ARGUMENTS: &[&str] = &[
-    "all", "endless", "help", "version", "once", "since", "until", "resume", "events", "seed", "yes", "json", "skip-ids",
+    "all",
+    "endless",
+    "help",
+    "version",
+    "once",
+    "since",
+    "until",
+    "resume",
+    "events",
+    "seed",
+    "yes",
+    "json",
+    "skip-ids",
     "dry-run",
+    "drop-duplicates",
 ];
 
 fn parsed(line: &str) -> Result<Cli, clap::Error> {

@@ -86,7 +86,7 @@ pub(super) fn load_with(
         original: typed.process().find(&t::ORIGINAL).or_default(),
         syslog_header: typed.process().find(&t::SYSLOG_HEADER).or_default(),
         envelope: typed.process().find(&t::ENVELOPE).or_default(),
-        keep_duplicates: typed.process().find(&t::KEEP_DUPLICATES).value(),
+        keep_duplicates: typed.process().find(&t::KEEP_DUPLICATES).or_default(),
         max_line_bytes: typed.process().find(&t::MAX_LINE_BYTES).value().map(|bytes| bytes as usize),
         output: output(&typed, &mut problems),
         drain: typed.process().find(&t::DRAIN).or_default(),

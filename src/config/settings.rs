@@ -65,8 +65,8 @@ pub struct Settings {
     pub syslog_header: bool,
     /// Whether each line carries the `feed` object.
     pub envelope: bool,
-    /// Whether a record that arrives again is delivered again; nothing: as the command has it.
-    pub keep_duplicates: Option<bool>,
+    /// Whether a record that arrives again is delivered again.
+    pub keep_duplicates: bool,
     /// How many bytes a line may have; nothing: any number.
     pub max_line_bytes: Option<usize>,
     /// The file that events go to, and when the next one begins; nothing: standard output.

@@ -296,20 +296,6 @@ pub(super) static ENVELOPE: Key<bool> = Key {
     read: switch,
 };
 
-pub(super) static KEEP_DUPLICATES: Key<bool> = Key {
-    about: About {
-        name: "keep_duplicates",
-        scope: Scope::Process,
-        group: Group::Output,
-        kind: Kind::Switch,
-        value_name: "BOOL",
-        help: "Deliver a record again that arrives again with the same Id and content, instead of counting it as a duplicate (decode keeps them unless this is false)",
-        default: "false",
-        choices: &["true", "false"],
-    },
-    read: switch,
-};
-
 pub(super) static MAX_LINE_BYTES: Key<u32> = Key {
     about: About {
         name: "max_line_bytes",
@@ -374,6 +360,20 @@ pub(super) static DRAIN: Key<bool> = Key {
         kind: Kind::Switch,
         value_name: "BOOL",
         help: "Count what goes to a pipe as delivered when it has been read, not when the pipe has taken it (a regular file counts when synced, with or without)",
+        default: "false",
+        choices: &["true", "false"],
+    },
+    read: switch,
+};
+
+pub(super) static KEEP_DUPLICATES: Key<bool> = Key {
+    about: About {
+        name: "keep_duplicates",
+        scope: Scope::Process,
+        group: Group::Delivery,
+        kind: Kind::Switch,
+        value_name: "BOOL",
+        help: "Deliver a record again that arrives again with the same Id and content, instead of counting it as a duplicate",
         default: "false",
         choices: &["true", "false"],
     },

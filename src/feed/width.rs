@@ -15,7 +15,9 @@ const FIXED_MAX: usize = 64;
 const ROUND: usize = 6;
 /// … and for no less than this: a batch is as old at most, and how commits fall decides what a shorter while looks like.
 const ROUND_TIME: Duration = Duration::from_millis(250);
-/// Twice the width has to be so much faster, both than before and than afterwards, or it is taken back …
+/// A round of this length tells by itself what a width is worth; a shorter one may be chance.
+const SURE: Duration = Duration::from_millis(500);
+/// Twice the width has to be so much faster than before, and where that is not sure also than afterwards, or it is taken back …
 const PAYS: f64 = 1.2;
 /// … and tried again after this: the service's speed changes with the hour. Each time that it has not paid, twice as long …
 const TRY_AGAIN: Duration = Duration::from_secs(60);
@@ -84,17 +86,24 @@ impl Width {
         }
         self.round = None;
         // Two that come at once leave room for two: it need not be full at each.
-        self.judge(blobs as f64 / took.as_secs_f64(), full * 2 >= blobs, now);
+        self.judge(blobs as f64 / took.as_secs_f64(), full * 2 >= blobs, took >= SURE, now);
     }
 
     /// Decides what is measured next. A width that was not `full` is not what held the feed up.
-    fn judge(&mut self, speed: f64, full: bool, now: Duration) {
+    fn judge(&mut self, speed: f64, full: bool, sure: bool, now: Duration) {
         match std::mem::replace(&mut self.trial, Trial::Usual) {
             Trial::Usual if full && self.now < WIDTH_MAX && now >= self.tries_from => {
                 self.trial = Trial::Wider { usual: speed };
                 self.now = self.doubled();
             }
             Trial::Usual => {}
+            Trial::Wider { usual } if sure && speed >= usual * PAYS => {
+                self.patience = TRY_AGAIN;
+                if full && self.now < WIDTH_MAX {
+                    self.trial = Trial::Wider { usual: speed };
+                    self.now = self.doubled();
+                }
+            }
             Trial::Wider { usual } => {
                 self.now = (self.now / 2).max(1);
                 if speed < usual * PAYS {
@@ -156,12 +165,8 @@ mod tests {
 
     #[test]
     fn it_doubles_as_long_as_that_is_faster() {
-        assert_eq!(settled(SLOW, |_| f64::INFINITY, 40), [4, 8, 4, 8, 16, 8, 16, 32, 16, 32]);
-        assert_eq!(
-            settled(SLOW, |_| 18.0, 40),
-            [4, 8, 4, 8, 16, 8],
-            "16 is hardly faster than 8 where 18 a second is all there is"
-        );
+        assert_eq!(settled(SLOW, |_| f64::INFINITY, 40), [4, 8, 16, 32]);
+        assert_eq!(settled(SLOW, |_| 18.0, 40), [4, 8, 16, 8], "16 is hardly faster than 8 where 18 a second is all there is");
         assert_eq!(settled(FAST, |_| 1_000.0, 40), [4, 8, 4], "the processor is the limit");
     }
 

@@ -12,7 +12,8 @@ use crate::format;
 /// The longest line that is taken for an id, in bytes: Microsoft's are 36, ours 32.
 const ID_MAX: u64 = 1024;
 
-/// A list of ids, 16 bytes each in memory. An id is a record's `Id`, in any case, or the `id` that this program gives its events.
+/// A list of ids, 16 bytes each in memory. An id is a record's `Id` (a GUID in any case), or the `id` that this program gives its
+/// events.
 ///
 /// A list can only leave out what it names: a record that arrives under the same `Id` with other content, as an investigation
 /// does when it goes on, is left out as well, if the list has its `Id`; it is not if the list has the `id` of the earlier one.
@@ -33,6 +34,9 @@ pub enum SkipIdsError {
     /// It is no list of ids.
     #[error("line {0} is longer than {ID_MAX} bytes: one id a line is expected")]
     TooLong(u64),
+    /// It is UTF-16, or no text at all.
+    #[error("line {0} holds NUL bytes: a text in UTF-8 with one id a line is expected")]
+    NoText(u64),
 }
 
 impl SkipIds {
@@ -50,6 +54,9 @@ impl SkipIds {
             }
             if line.len() as u64 > ID_MAX {
                 return Err(SkipIdsError::TooLong(number));
+            }
+            if line.contains(&0) {
+                return Err(SkipIdsError::NoText(number));
             }
             // A byte order mark stands before the first id of many an export.
             let id = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line).trim_ascii();
@@ -71,6 +78,13 @@ impl SkipIds {
         self.hashes.len()
     }
 
+    /// Tells one list from another.
+    pub fn print(&self) -> u64 {
+        let mut hasher = SipHasher13::new();
+        self.hashes.iter().for_each(|hash| hasher.write_u128(*hash));
+        hasher.finish()
+    }
+
     /// True if it has none.
     pub fn is_empty(&self) -> bool {
         self.hashes.is_empty()
@@ -88,9 +102,18 @@ fn is_ours(id: &[u8]) -> bool {
     id.len() == 32 && id.iter().all(u8::is_ascii_hexdigit)
 }
 
+/// As `1b4e28ba-2fa1-4000-8000-00e29ce7bd2a`.
+fn is_guid(id: &[u8]) -> bool {
+    id.len() == 36
+        && id
+            .iter()
+            .enumerate()
+            .all(|(at, byte)| if matches!(at, 8 | 13 | 18 | 23) { *byte == b'-' } else { byte.is_ascii_hexdigit() })
+}
+
 fn hash(id: &[u8]) -> u128 {
     let mut hasher = SipHasher13::new();
-    hasher.write(&id.to_ascii_lowercase());
+    hasher.write(&if is_guid(id) || is_ours(id) { id.to_ascii_lowercase() } else { id.to_vec() });
     hasher.finish128().as_u128()
 }
 
@@ -106,17 +129,22 @@ mod tests {
         SkipIds::read(text.as_bytes()).unwrap()
     }
 
-    const RAW: &[u8] = br#"{"Id":"AAAA-1","Nested":{"Id":"bbbb"},"RecordType":28}"#;
+    const ID: &str = "aabbccdd-0000-4000-8000-00000000000e";
+    const RAW: &[u8] = br#"{"Id":"AABBCCDD-0000-4000-8000-00000000000E","Nested":{"Id":"bbbb"},"RecordType":28}"#;
 
     #[test]
     fn it_takes_lists_as_they_are_exported() {
-        for text in ["aaaa-1", "x\r\naaaa-1\r\n", "\u{feff}AAAA-1\n", "\n\n \"aaaa-1\",\n", "y\naaaa-1"] {
-            assert!(list(text).holds(&tenant(), RAW), "{text:?}");
+        for text in ["#", "x\r\n#\r\n", "\u{feff}#\n", "\n\n \"#\",\n", "y\n#"] {
+            for id in [ID.to_owned(), ID.to_uppercase()] {
+                assert!(list(&text.replace('#', &id)).holds(&tenant(), RAW), "{text:?}");
+            }
         }
-        for text in ["", "bbbb", "aaaa", "aaaa-1 x", "aaaa-11", "\"\""] {
-            assert!(!list(text).holds(&tenant(), RAW), "{text:?}");
+        for text in ["", "bbbb", "aabbccdd", "# x", "#1", "\"\""] {
+            assert!(!list(&text.replace('#', ID)).holds(&tenant(), RAW), "{text:?}");
         }
-        assert_eq!(list("a\nA\nb\n").len(), 2);
+        assert_eq!(list("a\nA\na\n").len(), 2, "only what is a GUID may be in any case");
+        assert_ne!(list("a").print(), list("b").print());
+        assert_eq!(list("b\na").print(), list("a\nb\na").print());
         assert!(list("\n").is_empty());
     }
 
@@ -125,7 +153,9 @@ mod tests {
         let id = format::record_id(&tenant(), RAW);
         assert!(list(&id).holds(&tenant(), RAW) && list(&id.to_uppercase()).holds(&tenant(), RAW));
         assert!(!list(&id).holds(&"11111111-0000-4000-8000-000000000002".parse().unwrap(), RAW));
-        assert!(!list(&id).holds(&tenant(), br#"{"Id":"AAAA-1","Nested":{"Id":"c"},"RecordType":28}"#));
+        assert!(
+            !list(&id).holds(&tenant(), br#"{"Id":"AABBCCDD-0000-4000-8000-00000000000E","Nested":{"Id":"c"},"RecordType":28}"#)
+        );
     }
 
     #[test]
@@ -137,5 +167,6 @@ mod tests {
         );
         let long = format!("a\n{}\n", "x".repeat(2_000));
         assert!(matches!(SkipIds::read(long.as_bytes()), Err(SkipIdsError::TooLong(2))));
+        assert!(matches!(SkipIds::read(&b"\xff\xfea\0b\0"[..]), Err(SkipIdsError::NoText(1))));
     }
 }

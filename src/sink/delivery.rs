@@ -61,6 +61,8 @@ impl<O: Lines, D: Letters> Delivery<O, D> {
         let kept = self.dead_letters.keep(&claim.feed, &dead)?;
         if kept == Kept::Full {
             self.withhold(&claim, &dead);
+            // A record whose line was cut must be kept whole somewhere: it is no repetition when it comes again.
+            claim.records.clear();
         }
         self.amend(&mut claim);
         let count = dead.len() as u64;

@@ -86,20 +86,24 @@ pub(super) fn among(
         return Ok(found);
     }
     let keys = Keys::new(feed);
-    for day in days(values, &keys)? {
-        for (hour, wanted) in &hours {
+    // What comes again comes soon, as a rule.
+    for day in days(values, &keys)?.into_iter().rev() {
+        for (hour, wanted) in &mut hours {
+            if wanted.is_empty() {
+                continue;
+            }
             let (from, to) = keys.records_of(day, *hour);
             values.walk(&from, &to, &mut |key, value| {
                 let hashes = decode_records(payload(key, value)?).ok_or_else(|| unreadable(key))?;
-                found.extend(hashes.iter().filter_map(|hash| wanted.get(hash)));
-                Ok(ControlFlow::Continue(()))
+                found.extend(hashes.iter().filter_map(|hash| wanted.remove(hash)));
+                Ok(if wanted.is_empty() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
             })?;
         }
     }
     Ok(found)
 }
 
-/// The days of which something is remembered: eight or nine.
+/// The days of which something is remembered: nine or ten.
 fn days(values: &dyn Values, keys: &Keys) -> Result<Vec<i64>, StoreError> {
     let mut days = Vec::new();
     let (mut from, end) = keys.records(i64::MIN, i64::MAX);

@@ -84,7 +84,7 @@ fn decode_keeps_them_unless_it_is_asked() {
     let file = host.write("blob.json", records([mail("a"), mail("a"), mail("b")]));
     let decode = || host.run("decode").arg(&file);
     assert_same_ids(&decode().run().expect(0).lines(), &["a", "a", "b"]);
-    let once = decode().arg("--keep-duplicates=false").run().expect(0).says(&["2 records written, 1 duplicate left out"]);
+    let once = decode().arg("--drop-duplicates").run().expect(0).says(&["2 records written, 1 duplicate left out"]);
     assert_same_ids(&once.lines(), &["a", "b"]);
 }
 
@@ -95,7 +95,7 @@ fn a_repair_brings_only_what_the_list_does_not_name() {
         .blob(hours_ago(2), records([click("c"), click("d")]))
         .serve();
     let host = Host::new();
-    let list = host.write("ids.txt", "\"A\",\r\n\nd\r\nunknown\n");
+    let list = host.write("ids.txt", "\"a\",\r\n\nd\r\nunknown\n");
     let audit = host.backfill(&tenant).arg("--skip-ids").arg(&list).arg("--dry-run").run().expect(0);
     assert_eq!(audit.stdout, "");
     audit.says(&["3 ids", "5 read = 2 to deliver + 1 filtered + 2 duplicate", "a dry run: nothing was written"]);
@@ -122,9 +122,34 @@ fn a_list_that_can_not_be_read_stops_it_before_anything_is_asked() {
     let tenant = service().blob(hours_ago(3), records([mail("a")])).serve();
     let host = Host::new();
     let garbage = host.write("garbage", vec![7_u8; 5_000]);
-    for (file, says) in [(host.path("nothing"), "No such file"), (garbage, "one id a line is expected")] {
+    let utf16 = host.write("utf16", b"\xff\xfea\0\n\0");
+    for (file, says) in
+        [(host.path("nothing"), "No such file"), (garbage, "one id a line is expected"), (utf16, "a text in UTF-8")]
+    {
         let run = host.backfill(&tenant).arg("--skip-ids").arg(&file).run().expect(2).says(&["--skip-ids", says]);
         assert_eq!(run.stdout, "");
     }
     assert!(tenant.ledger().requests.is_empty());
+}
+
+/// What the first list named was never looked at again: the second run went on where the first one was, and called itself complete.
+#[test]
+fn a_run_with_another_list_is_another_run() {
+    let slow = Fault::Slow { bytes_per_second: 100 };
+    let tenant = service().blob(hours_ago(3), records([mail("a"), mail("b")])).fault(Target::Blob, slow, When::Always).serve();
+    let host = Host::new();
+    let list = host.write("ids.txt", "a\n");
+    let mut first = host.backfill(&tenant).arg("--skip-ids").arg(&list).start();
+    first.until_asked(&tenant, "blob", 1);
+    first.sigkill();
+    tenant.service().clear_faults();
+    host.backfill(&tenant).arg("--resume").run().expect(2).says(&["--skip-ids"]);
+    assert_same_ids(&host.backfill(&tenant).run().expect(0).lines(), &["a", "b"]);
+}
+
+#[test]
+fn a_dry_run_starts_no_subscription() {
+    let tenant = service().unsubscribed().blob(hours_ago(3), records([mail("a")])).serve();
+    Host::new().backfill(&tenant).arg("--dry-run").run().expect(1).says(&["no enabled subscription"]);
+    assert!(!tenant.ledger().requests.contains_key("start"), "{:?}", tenant.ledger().requests);
 }

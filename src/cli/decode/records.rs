@@ -21,8 +21,8 @@ pub(super) struct Records<'a> {
 }
 
 impl<'a> Records<'a> {
-    pub(super) fn new(context: &'a Context) -> Self {
-        Self { context, maker: LineMaker::new(context), filtered: 0, dead: 0 }
+    pub(super) fn new(context: &'a Context, once: bool) -> Self {
+        Self { context, maker: LineMaker::new(context, once), filtered: 0, dead: 0 }
     }
 
     /// Begins a file.
@@ -167,7 +167,7 @@ struct LineMaker<'a> {
 }
 
 impl<'a> LineMaker<'a> {
-    fn new(context: &'a Context) -> Self {
+    fn new(context: &'a Context, once: bool) -> Self {
         let settings = &context.settings;
         Self {
             formatter: formatter(settings),
@@ -177,7 +177,7 @@ impl<'a> LineMaker<'a> {
             nobody: "00000000-0000-0000-0000-000000000000".parse().expect("zeros are a GUID"),
             written: 0,
             cut: 0,
-            seen: (settings.keep_duplicates == Some(false)).then(HashSet::new),
+            seen: once.then(HashSet::new),
             repeated: 0,
         }
     }

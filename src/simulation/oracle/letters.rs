@@ -22,6 +22,10 @@ impl Oracle {
 
     /// The dead-letter file was full.
     pub(in super::super) fn not_kept(&mut self, letters: &[DeadLetter]) {
+        // Nothing of that batch is remembered.
+        for at in &self.open {
+            self.records[*at].excused += u32::from(self.records[*at].shared);
+        }
         for letter in letters {
             if let Some(&at) = self.by_id.get(&letter.content_id)
                 && !self.blobs[at].kept.contains(&letter.index)
