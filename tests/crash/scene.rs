@@ -142,7 +142,7 @@ pub(crate) fn backfills(bench: &Arc<Bench>, watch: Watch, rare: bool, findings: 
         // It makes its store as a poller's first start does.
         let makes = |call: &Call| plain(&call.name) == "mkdir" && call.path == first.after.own_state();
         let has_made = |call: &Call| call.name == "rename" && call.path == first.after.own_state().join("witness.json.new");
-        first.spared = vec![first.number_of(makes) + AROUND..first.number_of(has_made).saturating_sub(AROUND)];
+        first.spared.push(first.number_of(makes) + AROUND..first.number_of(has_made).saturating_sub(AROUND));
         // It opens its store as a poller's restart does.
         let opens = |call: &Call| call.path == resume.after.own_state().join("lock");
         let goes_on = |call: &Call| call.path == resume.after.own().join("job.json.new");
