@@ -4,8 +4,8 @@
 //! differ: text counts as it is escaped, numbers as they are written, the elements of an array in their order. A record with
 //! a repeated key, or with escapes in a key, has none, since what it says depends on who reads it.
 //!
-//! An object counts as the sum of its members' hashes, so that their order does not matter and nothing is sorted or copied;
-//! everything else as its bytes. SipHash-1-3 of 128 bits is enough here: who wants a record to be taken for another one would
+//! An object counts as the sum of its members' hashes, so that their order does not matter and no text is copied; everything
+//! else as its bytes. SipHash-1-3 of 128 bits is enough here: who wants a record to be taken for another one would
 //! have to choose the `Id` that Microsoft gives it.
 
 use std::hash::Hasher;

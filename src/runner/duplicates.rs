@@ -1,4 +1,5 @@
-//! Drops records that were delivered before (the service may send one twice, `activity-api.md` section 9).
+//! Drops records that were delivered before (the service may send one twice, `activity-api.md` section 12, rows 15 and
+//! 16).
 //!
 //! A record counts as delivered only if that is committed, or if it stands earlier in the same batch: the writer takes one
 //! batch at a time, so nothing else can have been delivered. Whatever can't be recognised for certain is delivered again.

@@ -135,7 +135,7 @@ impl<O: Lines, D: Letters> Sink for Delivery<O, D> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{ContentId, ContentType, Counts, Part, Time};
+    use crate::domain::{ContentId, ContentType, Counts, Part, RecordPrint, Time};
     use std::fs::File;
 
     const CREATED: Time = Time(1_772_366_400_000);
@@ -217,6 +217,19 @@ mod tests {
         let [gap] = &receipt.gaps[..] else { panic!("{:?}", receipt.gaps) };
         assert_eq!((gap.id, gap.reason, gap.provisional), (GapId::of_blob(key("large")), GapReason::DeadLetterFull, false));
         assert!(sink.withheld.is_empty());
+    }
+
+    /// The record was remembered, so that the next attempt dropped its line together with its letters, and the blob was done.
+    #[test]
+    fn a_cut_record_that_was_not_kept_whole_is_not_remembered() {
+        for (limit, remembered) in [(1 << 20, 1), (10, 0)] {
+            let (_dir, mut sink) = delivery(limit);
+            let mut said = claim();
+            said.parts.push(part("large"));
+            said.records.push(RecordPrint { created: CREATED, hash: 7 });
+            let receipt = sink.write(batch(said, vec![letter("large")])).unwrap();
+            assert_eq!(receipt.claim().records.len(), remembered, "{limit}");
+        }
     }
 
     #[test]

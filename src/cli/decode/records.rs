@@ -161,7 +161,7 @@ struct LineMaker<'a> {
     written: u64,
     /// Lines that don't hold all of their records.
     cut: u64,
-    /// The records written, if none is to be written twice: 32 bytes each.
+    /// The records written, if none is to be written twice: 32 bytes each, and the set's own room.
     seen: Option<HashSet<RecordPrint>>,
     repeated: u64,
 }
