@@ -6,6 +6,7 @@
 //! A wrong argument ends with 2 before anything is read; wrong settings end with 78, all of them reported at once.
 
 mod advice;
+pub mod allocator;
 pub mod backfill;
 pub mod check;
 mod collect;

@@ -3,11 +3,16 @@
 
 use std::process::ExitCode;
 
-use defender_feed::cli;
+use defender_feed::cli::{self, Command, allocator};
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
-        Ok(arguments) => cli::run(arguments).into(),
+        Ok(arguments) => {
+            if matches!(arguments.command, Command::Poll(_) | Command::Backfill(_)) {
+                allocator::settle();
+            }
+            cli::run(arguments).into()
+        }
         Err(exit) => exit.into(),
     }
 }

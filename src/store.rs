@@ -14,6 +14,7 @@
 //! |---|---|
 //! | `lock` | held (`flock`) by the process that uses the state; its content names that process |
 //! | `sled.v1/` | the values below; the number is the format's, so that an older release refuses a newer state untouched |
+//! | `records/` | the prints of delivered records, a file for each feed and day; see `store/prints.rs` |
 //! | `witness.json` | the state's number, and generation, floor, begin and filter of each feed, written now and then; see `store/witness.rs` |
 //! | `salvage/`, `replaced/` | a copy of the tree while it is made or put in place; see `store/copy.rs` |
 //! | `aside/` | unfinished sled files, and things that are no file where a file should be, moved out of the way; nothing needs them |
@@ -32,7 +33,7 @@
 //! |---|---|
 //! | `root` | JSON: generation, floor, begin, filter, subscription_start, epoch, output mark, created, updated, horizons, totals, the state's number, digest |
 //! | `done/<bucket>/<chunk, 8 digits>` | prints of the done blobs created in these five minutes: `u64` BE, ascending, 1 to 512 a chunk |
-//! | `record/<day>/<hour>/<chunk, 8 digits>` | prints of the records that were delivered on this day and made in this hour: `u128` BE, in the order of delivery, 1 to 256 a chunk; the newest chunk has the lowest number |
+//! | `record/<day>` | how many records that were delivered on this day are remembered: `u64` BE |
 //! | `part/<created>/<print>` | digest `u128` BE, elements and counts as LEB128: the delivered part of a blob under way |
 //! | `gap/<id>` | JSON: the gap |
 //! | `hour/<hour>` | LEB128 ×15: blobs done, done again, in open gaps by reason; records read, delivered, filtered, duplicate, dead-lettered |
@@ -42,9 +43,10 @@
 //! it up to date from the values that it changes; the scan at open adds it up afresh. So a value that is whole by itself
 //! but older than the rest is found out, and so is one that is missing.
 //!
-//! Done blobs cost 8 bytes each, delivered records 16, and about 90 for each chunk; a blob is forgotten when the claim says
-//! that no listing can show it any more, a record when none can show a blob of the day on which it was delivered. Hours are kept for 90 days, then added up into days, which are kept for 400; gaps for 400 days after
-//! they were closed or became final. So the size stays flat for good.
+//! Done blobs cost 8 bytes each and about 90 for each chunk, delivered records 24 in files of their own. A blob is forgotten when the
+//! claim says that no listing can show it any more, a record when none can show a blob of the day on which it was delivered. Hours are
+//! kept for 90 days, then added up into days, which are kept for 400; gaps for 400 days after they were closed or became final. So the
+//! size stays flat for good.
 //!
 //! # A changed filter
 //!
@@ -92,6 +94,7 @@ mod key;
 mod lock;
 mod memory;
 mod open;
+mod prints;
 mod readable;
 mod record;
 mod recover;

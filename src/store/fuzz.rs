@@ -9,8 +9,10 @@ use super::key::{self, Keys, Name};
 use super::record::{self, CHUNK_PRINTS, Root, Tally};
 use super::scan::Scan;
 use super::witness::{self, Found, Seen};
-use super::{MemoryStore, Store, StoreError};
-use crate::domain::{BlobEntry, BlobKey, Claim, ContentId, ContentType, Counts, FeedId, Gap, GapBlob, GapId, GapReason, Time};
+use super::{MemoryStore, Store, StoreError, remembered};
+use crate::domain::{
+    BlobEntry, BlobKey, Claim, ContentId, ContentType, Counts, FeedId, Gap, GapBlob, GapId, GapReason, RecordPrint, Time,
+};
 use crate::sink::{Batch, MemorySink, Sink};
 
 const HOUR: i64 = 3_600_000;
@@ -45,6 +47,9 @@ fn payload(bytes: &[u8]) {
     if let Some(prints) = record::decode_chunk(bytes) {
         assert!(prints.len() <= CHUNK_PRINTS);
         assert_eq!(record::encode_chunk(&prints), bytes);
+    }
+    if let Some(count) = remembered::decode_count(bytes) {
+        assert_eq!(remembered::encode_count(count), bytes);
     }
     if let Some(gap) = record::decode_gap(bytes) {
         let stored = record::encode_gap(&gap);
@@ -212,7 +217,9 @@ fn claim(n: i64, step: &[u8]) -> Claim {
         done: blobs.map(|key| (key, counts)).collect(),
         parts: Vec::new(),
         gaps: if byte(7) & 8 == 0 { Vec::new() } else { vec![gap] },
-        records: Vec::new(),
+        records: (0..byte(4))
+            .map(|n| RecordPrint { created: Time(at), hash: u128::from(n) << 64 | u128::from(byte(6)) })
+            .collect(),
         subscription_start: None,
         forget_before: Time(at - i64::from(byte(7)) * HOUR / 8),
     }

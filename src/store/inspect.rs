@@ -15,10 +15,10 @@ use super::edit::{Values, payload, unreadable};
 use super::key::{Keys, Name, parse};
 use super::lock::Lock;
 use super::record::{Root, Tally, decode_chunk, decode_gap, decode_part};
-use super::remembered::decode_records;
+use super::remembered::decode_count;
 use super::scan::Scan;
 use super::witness::{self, Found};
-use super::{Engine, EpochReason, StoreError};
+use super::{Engine, EpochReason, StoreError, prints};
 use super::{open, snapshot};
 use crate::domain::{Counts, FeedId, Gap, GapReason, Time};
 use crate::sink::OutputMark;
@@ -43,7 +43,7 @@ pub struct Inspection {
 /// Bytes on disk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct SizesView {
-    /// The store itself.
+    /// The store itself, what it remembers of records included.
     pub store: u64,
     /// The dead-letter files.
     pub dead_letters: u64,
@@ -276,7 +276,7 @@ pub(super) fn of_open(engine: &Engine, state_dir: &Path) -> Result<Inspection, S
 pub(super) fn frame_of(state_dir: &Path) -> Result<Inspection, StoreError> {
     let damaged = open::damaged(state_dir);
     let sizes = SizesView {
-        store: size_of(&state_dir.join(TREE)),
+        store: size_of(&state_dir.join(TREE)) + size_of(&state_dir.join(prints::DIRECTORY)),
         dead_letters: size_of(&state_dir.join("dead-letter")),
         aside: size_of(&state_dir.join(open::ASIDE)) + damaged.iter().map(|path| size_of(path)).sum::<u64>(),
     };
@@ -344,11 +344,9 @@ fn view(values: &dyn Values, feed: &FeedId, root: &Root) -> Result<FeedView, Sto
             Ok::<_, StoreError>(StretchView { from: Time(start).to_string(), ledger })
         };
         match name {
-            Name::Root => {}
+            Name::Root | Name::FormerRecords { .. } => {}
             Name::Done { .. } => view.done_remembered += decode_chunk(bytes).ok_or_else(|| unreadable(key))?.len() as u64,
-            Name::Records { .. } => {
-                view.records_remembered += decode_records(bytes).ok_or_else(|| unreadable(key))?.len() as u64;
-            }
+            Name::Records { .. } => view.records_remembered += decode_count(bytes).ok_or_else(|| unreadable(key))?,
             Name::Part(blob) => view.parts += decode_part(blob, bytes).map(|_| 1).ok_or_else(|| unreadable(key))?,
             Name::Gap(_) => view.gaps.push(gap_view(&decode_gap(bytes).ok_or_else(|| unreadable(key))?)),
             Name::Hour(hour) => view.hours.push(stretch(hour * HOUR_MS)?),

@@ -10,8 +10,10 @@ pub(super) enum Name {
     Root,
     /// `done/<bucket>/<chunk>`
     Done { bucket: i64, chunk: u32 },
-    /// `record/<day of delivery>/<hour of the record>/<chunk>`
-    Records { day: i64, hour: i64, chunk: u32 },
+    /// `record/<day of delivery>`
+    Records { day: i64 },
+    /// `record/<day>/<hour>/<chunk>`: as records were remembered once, see [`super::remembered`].
+    FormerRecords { day: i64, hour: i64, chunk: u32 },
     /// `part/<created>/<print>`
     Part(BlobKey),
     /// `gap/<id>`
@@ -47,7 +49,10 @@ impl Keys {
         match name {
             Name::Root => format!("{prefix}root"),
             Name::Done { bucket, chunk } => format!("{prefix}done/{}/{chunk:08x}", ordered(bucket)),
-            Name::Records { day, hour, chunk } => format!("{prefix}record/{}/{}/{chunk:08x}", ordered(day), ordered(hour)),
+            Name::Records { day } => format!("{prefix}record/{}", ordered(day)),
+            Name::FormerRecords { day, hour, chunk } => {
+                format!("{prefix}record/{}/{}/{chunk:08x}", ordered(day), ordered(hour))
+            }
             Name::Part(BlobKey { created, print }) => format!("{prefix}part/{}/{print:016x}", ordered(created.0)),
             Name::Gap(GapId(id)) => format!("{prefix}gap/{id:016x}"),
             Name::Hour(hour) => format!("{prefix}hour/{}", ordered(hour)),
@@ -71,18 +76,14 @@ impl Keys {
         (self.of(Name::Done { bucket: from, chunk: 0 }), self.of(Name::Done { bucket: to, chunk: 0 }))
     }
 
-    /// All chunks of records that were delivered on these days (half-open).
+    /// What tells of records that were delivered on these days (half-open).
     pub(super) fn records(&self, from: i64, to: i64) -> (Vec<u8>, Vec<u8>) {
-        let at = |day| self.of(Name::Records { day, hour: i64::MIN, chunk: 0 });
-        (at(from), at(to))
+        (self.of(Name::Records { day: from }), self.of(Name::Records { day: to }))
     }
 
-    /// Those of one day and one hour of the records.
-    pub(super) fn records_of(&self, day: i64, hour: i64) -> (Vec<u8>, Vec<u8>) {
-        let at = |chunk| self.of(Name::Records { day, hour, chunk });
-        let mut end = at(u32::MAX);
-        end.push(0);
-        (at(0), end)
+    /// The same, of all days.
+    pub(super) fn all_records(&self) -> (Vec<u8>, Vec<u8>) {
+        (self.of(Name::Records { day: i64::MIN }), self.after("record/"))
     }
 
     /// All parts of blobs created from `from` until before `to`.
@@ -133,10 +134,11 @@ pub(super) fn parse(key: &[u8]) -> Result<(FeedId, Name), KeyError> {
         ["done", bucket, chunk] => {
             number(bucket).zip(u32::from_str_radix(chunk, 16).ok()).map(|(bucket, chunk)| Name::Done { bucket, chunk })
         }
+        ["record", day] => number(day).map(|day| Name::Records { day }),
         ["record", day, hour, chunk] => number(day)
             .zip(number(hour))
             .zip(u32::from_str_radix(chunk, 16).ok())
-            .map(|((day, hour), chunk)| Name::Records { day, hour, chunk }),
+            .map(|((day, hour), chunk)| Name::FormerRecords { day, hour, chunk }),
         ["part", created, print] => number(created)
             .zip(u64::from_str_radix(print, 16).ok())
             .map(|(created, print)| Name::Part(BlobKey { created: Time(created), print })),
@@ -178,7 +180,8 @@ mod tests {
             let names = |n| [
                 Name::Root,
                 Name::Done { bucket: n, chunk },
-                Name::Records { day: n, hour: n, chunk },
+                Name::Records { day: n },
+                Name::FormerRecords { day: n, hour: n, chunk },
                 Name::Part(BlobKey { created: Time(n), print }),
                 Name::Gap(GapId(print)),
                 Name::Hour(n),

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::commit::day_of;
 use super::edit::{Each, Values};
-use super::{Restored, Store, StoreError, commit, inspect, remembered, restore, verify};
+use super::{Restored, Store, StoreError, commit, inspect, restore, verify};
 use crate::domain::{FeedId, RecordPrint};
 use crate::sink::Receipt;
 
@@ -11,6 +12,8 @@ use crate::sink::Receipt;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MemoryStore {
     pub(super) values: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// What is remembered, by feed and day of delivery.
+    records: BTreeMap<FeedId, BTreeMap<i64, BTreeSet<RecordPrint>>>,
     /// The number of the state. Nothing can be mixed up with this one, so any will do.
     pub(super) state: u64,
 }
@@ -44,17 +47,22 @@ impl Store for MemoryStore {
     }
 
     fn remembers(&mut self, feed: &FeedId, records: &[RecordPrint]) -> Result<BTreeSet<RecordPrint>, StoreError> {
-        remembered::among(&self.values, feed, records.iter().copied())
+        let days = self.records.get(feed).into_iter().flat_map(BTreeMap::values);
+        Ok(days.flat_map(|day| records.iter().filter(|record| day.contains(record))).copied().collect())
     }
 
     fn commit(&mut self, receipt: Receipt) -> Result<(), StoreError> {
-        let (writes, _) = commit::plan(&self.values, receipt.claim(), receipt.mark(), self.state)?;
+        let claim = receipt.claim();
+        let (writes, root) = commit::plan(&self.values, claim, receipt.mark(), self.state)?;
         for (key, value) in writes {
             match value {
                 Some(value) => self.values.insert(key, value),
                 None => self.values.remove(&key),
             };
         }
+        let days = self.records.entry(claim.feed.clone()).or_default();
+        days.entry(day_of(claim.at)).or_default().extend(&claim.records);
+        *days = days.split_off(&day_of(root.forgotten));
         Ok(())
     }
 

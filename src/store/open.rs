@@ -10,10 +10,11 @@ use std::time::SystemTime;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use super::commit::day_of;
 use super::copy;
 use super::lock::Lock;
+use super::prints::Prints;
 use super::recover::{Opening, Trusted};
-use super::sieve::Sieve;
 use super::witness::{Entry, Keeper, Seen};
 use super::{Engine, Inspection, Restored, Store, StoreError, commit, inspect, remembered, restore};
 use crate::domain::{FeedId, RecordPrint, Time};
@@ -37,8 +38,7 @@ pub struct SledStore {
     /// How far the file may outgrow three times its values.
     pub(super) slack: u64,
     failed: Option<String>,
-    /// Made when the first record is looked up.
-    sieve: Option<Sieve>,
+    pub(super) prints: Prints,
     /// Dropped last: nobody else may open the files before sled has let go of them.
     _lock: Lock,
 }
@@ -155,7 +155,8 @@ impl SledStore {
         };
         let state_dir = state_dir.to_owned();
         let (slack, compact_at) = (copy::SLACK, copy::SLACK + 3 * bytes);
-        let mut store = Self { engine, keeper, state_dir, commits: 0, compact_at, slack, failed: None, sieve: None, _lock: lock };
+        let prints = Prints::new(&state_dir, keeper.state());
+        let mut store = Self { engine, keeper, state_dir, commits: 0, compact_at, slack, failed: None, prints, _lock: lock };
         store.compact_if_due()?;
         Ok((store, report))
     }
@@ -175,18 +176,6 @@ impl SledStore {
             None => 2 * size,
         };
         Ok(())
-    }
-
-    /// What may be remembered; made anew when it holds much that is forgotten.
-    fn sieve(&mut self) -> Result<&Sieve, StoreError> {
-        if self.sieve.as_ref().is_none_or(Sieve::is_clogged) {
-            let mut sieve = Sieve::new();
-            let feeds = restore::feeds(&self.engine)?;
-            remembered::each(&self.engine, &feeds, &mut |hash| sieve.insert(hash))?;
-            sieve.is_made();
-            self.sieve = Some(sieve);
-        }
-        self.sieve.as_ref().ok_or_else(|| StoreError::Failed { first: "there is no sieve".to_owned() })
     }
 
     /// Every feed that was ever committed.
@@ -221,20 +210,25 @@ impl Store for SledStore {
 
     fn remembers(&mut self, feed: &FeedId, records: &[RecordPrint]) -> Result<BTreeSet<RecordPrint>, StoreError> {
         self.attempt(|store| {
-            let sieve = store.sieve()?;
-            let may_be = records.iter().filter(|record| sieve.may_hold(record.hash)).copied().collect::<Vec<_>>();
-            remembered::among(&store.engine, feed, may_be)
+            if store.prints.must_learn() {
+                let feeds = restore::feeds(&store.engine)?;
+                let committed = feeds.into_iter().map(|feed| Ok((feed.clone(), remembered::days(&store.engine, &feed)?)));
+                store.prints.learn(committed.collect::<Result<Vec<_>, StoreError>>()?);
+            }
+            Ok(store.prints.among(feed, records))
         })
     }
 
     fn commit(&mut self, receipt: Receipt) -> Result<(), StoreError> {
         self.attempt(|store| {
-            let (writes, root) = commit::plan(&store.engine, receipt.claim(), receipt.mark(), store.keeper.state())?;
+            let claim = receipt.claim();
+            let (writes, root) = commit::plan(&store.engine, claim, receipt.mark(), store.keeper.state())?;
+            let day = day_of(claim.at);
+            let before = remembered::committed(&store.engine, &claim.feed, day)?;
+            store.prints.write(&claim.feed, day, before, &claim.records)?;
             store.engine.apply(writes)?;
-            if let Some(sieve) = &mut store.sieve {
-                receipt.claim().records.iter().for_each(|record| sieve.insert(record.hash));
-            }
-            store.keeper.committed(Entry::of(&receipt.claim().feed, &root))?;
+            store.prints.committed(&claim.feed, day, &claim.records, day_of(root.forgotten));
+            store.keeper.committed(Entry::of(&claim.feed, &root))?;
             store.commits = store.commits.wrapping_add(1);
             if store.commits.is_multiple_of(LOOK_AT_SIZE_EVERY) { store.compact_if_due() } else { Ok(()) }
         })

@@ -1,69 +1,35 @@
 //! Records that were delivered, remembered so that they are recognised if they arrive again.
 //!
-//! A record is remembered by its print (16 bytes), in chunks below the day on which it was delivered, by which it is forgotten,
-//! and the hour of its `CreationTime`, which whoever looks for it knows too. A commit appends to the newest chunk of an hour,
-//! which is the first in order of keys, so that it is found without a look at the others.
-
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
+//! The tree holds how many were delivered on each day, by which they are forgotten; their prints lie in files beside it
+//! (`store/prints.rs`), since sled would keep them in memory. Until version 0.1 they were values of the tree, below the day and the
+//! hour of the record; those are read no more, and go with their day.
 
 use super::StoreError;
-use super::commit::{day_of, hour_of};
+use super::commit::day_of;
 use super::edit::{Edit, Values, payload, unreadable};
 use super::key::{Keys, Name, parse};
 use crate::domain::{FeedId, RecordPrint, Time};
 
-/// Most prints in one chunk: 4 kB, for the reasons of [`super::record::CHUNK_PRINTS`].
-pub(super) const CHUNK_RECORDS: usize = 256;
-
-/// The chunk that an hour begins with; each later one has the number before.
-const FIRST_CHUNK: u32 = u32::MAX;
-
-/// Prints in the order in which they were delivered, 16 bytes each.
-pub(super) fn encode_records(hashes: &[u128]) -> Vec<u8> {
-    hashes.iter().flat_map(|hash| hash.to_be_bytes()).collect()
+/// How many prints of a day are committed.
+pub(super) fn encode_count(count: u64) -> [u8; 8] {
+    count.to_be_bytes()
 }
 
-pub(super) fn decode_records(bytes: &[u8]) -> Option<Vec<u128>> {
-    let (hashes, rest) = bytes.as_chunks::<16>();
-    let fits = rest.is_empty() && !hashes.is_empty() && hashes.len() <= CHUNK_RECORDS;
-    fits.then(|| hashes.iter().map(|hash| u128::from_be_bytes(*hash)).collect())
+pub(super) fn decode_count(bytes: &[u8]) -> Option<u64> {
+    bytes.try_into().ok().map(u64::from_be_bytes)
 }
 
 /// Remembers records that are delivered now.
 pub(super) fn put(edit: &mut Edit<'_>, records: &[RecordPrint], now: Time) -> Result<(), StoreError> {
-    let day = day_of(now);
-    let mut hours = BTreeMap::<i64, Vec<u128>>::new();
-    for record in records {
-        hours.entry(hour_of(record.created)).or_default().push(record.hash);
+    if records.is_empty() {
+        return Ok(());
     }
-    for (hour, hashes) in hours {
-        let newest = edit.list(edit.keys.records_of(day, hour), 1)?.pop();
-        let (mut chunk, mut kept) = match newest {
-            Some(key) => {
-                let Ok((_, Name::Records { chunk, .. })) = parse(&key) else { return Err(unreadable(&key)) };
-                (chunk, edit.read(&key, decode_records)?.unwrap_or_default())
-            }
-            None => (FIRST_CHUNK, Vec::new()),
-        };
-        let mut left = &hashes[..];
-        loop {
-            let (now, later) = left.split_at(left.len().min(CHUNK_RECORDS.saturating_sub(kept.len())));
-            if !now.is_empty() {
-                kept.extend_from_slice(now);
-                edit.put(edit.keys.of(Name::Records { day, hour, chunk }), &encode_records(&kept))?;
-            }
-            if later.is_empty() {
-                break;
-            }
-            (left, kept) = (later, Vec::new());
-            chunk = chunk.saturating_sub(1);
-        }
-    }
-    Ok(())
+    let key = edit.keys.of(Name::Records { day: day_of(now) });
+    let before = edit.read(&key, decode_count)?.unwrap_or_default();
+    edit.put(key, &encode_count(before + records.len() as u64))
 }
 
-/// Forgets what was delivered on days before `forgotten`, `most` chunks at once: what was in a blob that is listed no more.
+/// Forgets what was delivered on days before `forgotten`, `most` values at once: what was in a blob that is listed no more.
 pub(super) fn forget(edit: &mut Edit<'_>, forgotten: Time, most: usize) -> Result<(), StoreError> {
     for key in edit.list(edit.keys.records(i64::MIN, day_of(forgotten)), most)? {
         edit.remove(key)?;
@@ -71,79 +37,42 @@ pub(super) fn forget(edit: &mut Edit<'_>, forgotten: Time, most: usize) -> Resul
     Ok(())
 }
 
-/// Which of `records` are remembered of the feed.
-pub(super) fn among(
-    values: &dyn Values,
-    feed: &FeedId,
-    records: impl IntoIterator<Item = RecordPrint>,
-) -> Result<BTreeSet<RecordPrint>, StoreError> {
-    let mut hours = BTreeMap::<i64, BTreeMap<u128, RecordPrint>>::new();
-    for record in records {
-        hours.entry(hour_of(record.created)).or_default().insert(record.hash, record);
-    }
-    let mut found = BTreeSet::new();
-    if hours.is_empty() {
-        return Ok(found);
-    }
-    let keys = Keys::new(feed);
-    // What comes again comes soon, as a rule.
-    for day in days(values, &keys)?.into_iter().rev() {
-        for (hour, wanted) in &mut hours {
-            if wanted.is_empty() {
-                continue;
-            }
-            let (from, to) = keys.records_of(day, *hour);
-            values.walk(&from, &to, &mut |key, value| {
-                let hashes = decode_records(payload(key, value)?).ok_or_else(|| unreadable(key))?;
-                found.extend(hashes.iter().filter_map(|hash| wanted.remove(hash)));
-                Ok(if wanted.is_empty() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-            })?;
-        }
-    }
-    Ok(found)
+/// How many prints of this day are committed.
+pub(super) fn committed(values: &dyn Values, feed: &FeedId, day: i64) -> Result<u64, StoreError> {
+    let key = Keys::new(feed).of(Name::Records { day });
+    let Some(value) = values.get(&key)? else { return Ok(0) };
+    decode_count(payload(&key, &value)?).ok_or_else(|| unreadable(&key))
 }
 
-/// The days of which something is remembered: nine or ten.
-fn days(values: &dyn Values, keys: &Keys) -> Result<Vec<i64>, StoreError> {
+/// The days of which something is remembered, nine or ten, and how much.
+pub(super) fn days(values: &dyn Values, feed: &FeedId) -> Result<Vec<(i64, u64)>, StoreError> {
     let mut days = Vec::new();
-    let (mut from, end) = keys.records(i64::MIN, i64::MAX);
-    loop {
-        let mut first = None;
-        values.walk(&from, &end, &mut |key, _| {
-            let Ok((_, Name::Records { day, .. })) = parse(key) else { return Err(unreadable(key)) };
-            first = Some(day);
-            Ok(ControlFlow::Break(()))
-        })?;
-        let Some(day) = first else { return Ok(days) };
-        days.push(day);
-        from = keys.records(day.saturating_add(1), i64::MAX).0;
-    }
-}
-
-/// Shows the hash of every record that is remembered, of any feed.
-pub(super) fn each(values: &dyn Values, feeds: &[FeedId], show: &mut dyn FnMut(u128)) -> Result<(), StoreError> {
-    for feed in feeds {
-        let (from, to) = Keys::new(feed).records(i64::MIN, i64::MAX);
-        values.walk(&from, &to, &mut |key, value| {
-            decode_records(payload(key, value)?).ok_or_else(|| unreadable(key))?.into_iter().for_each(&mut *show);
-            Ok(ControlFlow::Continue(()))
-        })?;
-    }
-    Ok(())
+    let (from, to) = Keys::new(feed).all_records();
+    values.walk(&from, &to, &mut |key, value| {
+        if let Ok((_, Name::Records { day })) = parse(key) {
+            days.push((day, decode_count(payload(key, value)?).ok_or_else(|| unreadable(key))?));
+        }
+        Ok(std::ops::ControlFlow::Continue(()))
+    })?;
+    Ok(days)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::{Path, PathBuf};
     use std::time::Duration;
 
     use super::*;
     use crate::domain::{Claim, ContentType};
     use crate::sink::{Batch, MemorySink, Sink};
-    use crate::store::{MemoryStore, Store};
+    use crate::store::{Condition, MemoryStore, SledStore, Store};
 
     const HOUR: Duration = Duration::from_secs(3600);
     const DAY: Duration = Duration::from_secs(24 * 3600);
     const NOW: Time = Time(1_772_366_400_000);
+    /// More than one block of a file.
+    const MANY: u128 = 10_000;
 
     fn feed(n: u8) -> FeedId {
         FeedId {
@@ -155,6 +84,10 @@ mod tests {
     fn record(n: u128, created: Time) -> RecordPrint {
         // Spread over all bits, as hashes are.
         RecordPrint { created, hash: n.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835) }
+    }
+
+    fn records(numbers: std::ops::Range<u128>) -> Vec<RecordPrint> {
+        numbers.map(|n| record(n, NOW - HOUR * u32::try_from(n % 5).unwrap())).collect()
     }
 
     fn remember(store: &mut impl Store, of: u8, at: Time, records: Vec<RecordPrint>) {
@@ -179,61 +112,162 @@ mod tests {
         store.remembers(&feed(of), records).unwrap().len()
     }
 
+    fn open(dir: &Path) -> SledStore {
+        let (store, report) = SledStore::open(dir).unwrap();
+        assert!(matches!(report.condition, Condition::FirstStart | Condition::Healthy), "{report:?}");
+        assert_eq!(report.warnings, Vec::<String>::new());
+        store
+    }
+
+    fn files(dir: &Path) -> Vec<PathBuf> {
+        fs::read_dir(dir.join("records")).map(|all| all.map(|entry| entry.unwrap().path()).collect()).unwrap_or_default()
+    }
+
+    fn on_either(story: impl Fn(&mut dyn FnMut(u8, Time, Vec<RecordPrint>), &mut dyn FnMut(u8, &[RecordPrint]) -> usize)) {
+        let memory = std::cell::RefCell::new(MemoryStore::new());
+        story(&mut |of, at, records| remember(&mut *memory.borrow_mut(), of, at, records), &mut |of, records| {
+            remembered(&mut *memory.borrow_mut(), of, records)
+        });
+        let dir = tempfile::tempdir().unwrap();
+        let disk = std::cell::RefCell::new(open(dir.path()));
+        story(&mut |of, at, records| remember(&mut *disk.borrow_mut(), of, at, records), &mut |of, records| {
+            remembered(&mut *disk.borrow_mut(), of, records)
+        });
+    }
+
     #[test]
     fn what_was_committed_is_remembered_by_its_feed_alone() {
-        let mut store = MemoryStore::new();
-        let records: Vec<_> = (0..1_000).map(|n| record(n, NOW - HOUR * u32::try_from(n % 3).unwrap())).collect();
-        for some in records.chunks(7) {
-            remember(&mut store, 1, NOW, some.to_vec());
-        }
-        remember(&mut store, 2, NOW, Vec::new());
-        assert_eq!(remembered(&mut store, 1, &records), records.len());
-        assert_eq!(remembered(&mut store, 2, &records), 0);
-        let others: Vec<_> = (1_000..2_000).map(|n| record(n, NOW)).collect();
-        assert_eq!(remembered(&mut store, 1, &others), 0);
-        // The time is a part of the content, so this can't be the same record.
-        let elsewhere: Vec<_> = records.iter().map(|r| RecordPrint { created: r.created - HOUR * 9, ..*r }).collect();
-        assert_eq!(remembered(&mut store, 1, &elsewhere), 0);
-        assert_eq!(store.verify(), Ok(Vec::new()));
+        on_either(|remember, remembered| {
+            let all = records(0..1_000);
+            assert_eq!(remembered(1, &all), 0);
+            for some in all.chunks(70) {
+                remember(1, NOW, some.to_vec());
+            }
+            remember(2, NOW, Vec::new());
+            assert_eq!((remembered(1, &all), remembered(2, &all)), (1_000, 0));
+            assert_eq!(remembered(1, &records(1_000..2_000)), 0);
+            // The time is a part of the content, so this can't be the same record.
+            let elsewhere: Vec<_> = all.iter().map(|r| RecordPrint { created: r.created - HOUR * 9, ..*r }).collect();
+            assert_eq!(remembered(1, &elsewhere), 0);
+        });
     }
 
     #[test]
     fn it_is_forgotten_a_week_after_it_was_delivered_whenever_it_was_made() {
-        let mut store = MemoryStore::new();
-        let all = [record(1, Time(0)), record(2, NOW - DAY * 300), record(3, NOW), record(4, NOW + DAY * 300)];
-        remember(&mut store, 1, NOW, all.to_vec());
-        let later = record(5, NOW);
-        for day in 1..=7 {
-            remember(&mut store, 1, NOW + DAY * day, if day == 4 { vec![later] } else { Vec::new() });
-            assert_eq!(remembered(&mut store, 1, &all), 4, "{day}");
-        }
+        on_either(|remember, remembered| {
+            let all = [record(1, Time(0)), record(2, NOW - DAY * 300), record(3, NOW), record(4, NOW + DAY * 300)];
+            remember(1, NOW, all.to_vec());
+            let later = record(5, NOW);
+            for day in 1..=7 {
+                remember(1, NOW + DAY * day, if day == 4 { vec![later] } else { Vec::new() });
+                assert_eq!(remembered(1, &all), 4, "{day}");
+            }
+            remember(1, NOW + DAY * 8, Vec::new());
+            assert_eq!((remembered(1, &all), remembered(1, &[later])), (0, 1));
+        });
+    }
+
+    #[test]
+    fn nothing_is_left_of_it_then() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = open(dir.path());
+        remember(&mut store, 1, NOW, records(0..9));
+        remember(&mut store, 1, NOW + DAY, records(9..20));
+        assert_eq!((files(dir.path()).len(), days(&store.engine, &feed(1)).unwrap().len()), (2, 2));
+        // Without a look at them they stay until the next process looks.
         remember(&mut store, 1, NOW + DAY * 8, Vec::new());
-        assert_eq!((remembered(&mut store, 1, &all), remembered(&mut store, 1, &[later])), (0, 1));
-        remember(&mut store, 1, NOW + DAY * 12, Vec::new());
-        assert!(store.values.keys().all(|key| !String::from_utf8_lossy(key).contains("/record/")));
+        fs::write(dir.path().join("records/notes"), "a person's").unwrap();
+        store.close().unwrap();
+        let mut store = open(dir.path());
+        assert_eq!(remembered(&mut store, 1, &records(0..20)), 11);
+        assert_eq!(files(dir.path()).len(), 2, "one day's and what is not ours");
+        remember(&mut store, 1, NOW + DAY * 9, Vec::new());
+        assert_eq!(remembered(&mut store, 1, &records(0..20)), 0);
+        assert_eq!((files(dir.path()).len(), days(&store.engine, &feed(1)).unwrap()), (1, vec![]));
+        // A clock that went back writes a day that is forgotten.
+        remember(&mut store, 1, NOW + DAY, records(0..3));
+        remember(&mut store, 1, NOW + DAY * 9, records(3..6));
+        assert_eq!(remembered(&mut store, 1, &records(0..6)), 3);
     }
 
     #[test]
     fn it_survives_on_disk() {
         let dir = tempfile::tempdir().unwrap();
-        let records: Vec<_> = (0..3 * CHUNK_RECORDS as u128 + 5).map(|n| record(n, NOW)).collect();
-        let (mut store, _) = crate::store::SledStore::open(dir.path()).unwrap();
-        assert_eq!(remembered(&mut store, 1, &records), 0, "the sieve is made before the first of them");
-        remember(&mut store, 1, NOW, records.clone());
-        assert_eq!(remembered(&mut store, 1, &records), records.len());
+        let mut store = open(dir.path());
+        assert_eq!(remembered(&mut store, 1, &records(0..MANY)), 0, "the sieve is made before the first of them");
+        for begin in (0..MANY).step_by(1_000) {
+            remember(&mut store, 1, NOW, records(begin..begin + 1_000));
+        }
+        assert_eq!(remembered(&mut store, 1, &records(0..MANY)), 10_000);
         store.close().unwrap();
-        let (mut store, report) = crate::store::SledStore::open(dir.path()).unwrap();
-        assert_eq!(report.condition, crate::store::Condition::Healthy);
-        assert_eq!(remembered(&mut store, 1, &records), records.len());
-        assert_eq!(remembered(&mut store, 1, &[record(9_999, NOW)]), 0);
+        let mut store = open(dir.path());
+        assert_eq!(remembered(&mut store, 1, &records(0..2 * MANY)), 10_000);
+        remember(&mut store, 1, NOW, records(MANY..MANY + 7));
+        assert_eq!(remembered(&mut store, 1, &records(0..2 * MANY)), 10_007);
     }
 
     #[test]
-    fn chunks_hold_what_they_may() {
-        assert_eq!(decode_records(&[]), None);
-        assert_eq!(decode_records(&[0; 17]), None);
-        assert_eq!(decode_records(&vec![0; 16 * (CHUNK_RECORDS + 1)]), None);
-        let full: Vec<u128> = (0..CHUNK_RECORDS as u128).collect();
-        assert_eq!(decode_records(&encode_records(&full)), Some(full));
+    fn what_was_written_and_not_committed_is_not_remembered() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = open(dir.path());
+        remember(&mut store, 1, NOW, records(0..10));
+        store.prints.write(&feed(1), day_of(NOW), 10, &records(10..20)).unwrap();
+        drop(store);
+        let mut store = open(dir.path());
+        assert_eq!(remembered(&mut store, 1, &records(0..20)), 10);
+        remember(&mut store, 1, NOW, records(20..23));
+        drop(store);
+        let mut store = open(dir.path());
+        assert_eq!(remembered(&mut store, 1, &records(0..30)), 13);
+    }
+
+    #[test]
+    fn a_lost_or_damaged_file_costs_what_it_held_and_nothing_else() {
+        type Damage = fn(&Path);
+        let damages: [(&str, Damage); 4] = [
+            ("gone", |file| fs::remove_file(file).unwrap()),
+            ("cut", |file| fs::OpenOptions::new().write(true).open(file).unwrap().set_len(50 * 24 + 7).unwrap()),
+            ("flipped", |file| {
+                let mut bytes = fs::read(file).unwrap();
+                bytes.iter_mut().skip(50 * 24).for_each(|byte| *byte ^= 0x10);
+                fs::write(file, bytes).unwrap();
+            }),
+            ("a directory", |file| {
+                fs::remove_file(file).unwrap();
+                fs::create_dir(file).unwrap();
+            }),
+        ];
+        for (what, damage) in damages {
+            let dir = tempfile::tempdir().unwrap();
+            let mut store = open(dir.path());
+            remember(&mut store, 1, NOW, records(0..100));
+            remember(&mut store, 1, NOW + DAY, records(100..110));
+            drop(store);
+            let [file] = &files(dir.path()).into_iter().filter(|f| f.metadata().unwrap().len() > 1_000).collect::<Vec<_>>()[..]
+            else {
+                panic!("one of the two is large")
+            };
+            damage(file);
+            let mut store = open(dir.path());
+            let left = if matches!(what, "cut" | "flipped") { 50 } else { 0 };
+            assert_eq!(remembered(&mut store, 1, &records(0..110)), left + 10, "{what}");
+            if what != "a directory" {
+                remember(&mut store, 1, NOW, records(200..210));
+                assert_eq!(remembered(&mut store, 1, &records(0..210)), left + 20, "{what}");
+            }
+            assert_eq!(store.inspect().unwrap().feeds[0].records_remembered, if what == "a directory" { 110 } else { 120 });
+        }
+    }
+
+    #[test]
+    fn what_another_state_remembers_is_nothing_to_this_one() {
+        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for (dir, numbers) in [(&one, 0..10), (&other, 10..20)] {
+            let mut store = open(dir.path());
+            remember(&mut store, 1, NOW, records(numbers));
+        }
+        fs::copy(&files(one.path())[0], &files(other.path())[0]).unwrap();
+        let mut store = open(other.path());
+        assert_eq!(remembered(&mut store, 1, &records(0..20)), 0);
     }
 }

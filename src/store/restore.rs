@@ -61,7 +61,7 @@ pub(super) fn feed(values: &dyn Values, feed: &FeedId) -> Result<Restored, Store
                     restored.gaps.push(gap);
                 }
             }
-            Name::Root | Name::Records { .. } | Name::Hour(_) | Name::Day(_) => {}
+            Name::Root | Name::Records { .. } | Name::FormerRecords { .. } | Name::Hour(_) | Name::Day(_) => {}
         }
         Ok(ControlFlow::Continue(()))
     })?;

@@ -7,7 +7,7 @@ use super::edit::{Values, printable};
 use super::frame::{self, FrameError};
 use super::key::{KeyError, Name, parse};
 use super::record::{Root, Tally, decode_chunk, decode_gap, decode_part};
-use super::remembered::decode_records;
+use super::remembered::decode_count;
 use super::{StoreError, commit};
 use crate::domain::FeedId;
 
@@ -125,7 +125,8 @@ impl FeedScan {
         match name {
             Name::Root => self.root = Some(Root::decode(payload)?),
             Name::Done { .. } => self.done += decode_chunk(payload)?.len() as u64,
-            Name::Records { .. } => drop(decode_records(payload)?),
+            Name::Records { .. } => drop(decode_count(payload)?),
+            Name::FormerRecords { .. } => {}
             Name::Part(blob) => drop(decode_part(blob, payload)?),
             Name::Gap(id) => {
                 let gap = decode_gap(payload).filter(|gap| gap.id == id)?;

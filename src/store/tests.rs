@@ -17,7 +17,7 @@ use std::sync::Once;
 
 use super::{Condition, OpenReport, Restored, SledStore, Store};
 use crate::domain::{
-    BlobEntry, BlobKey, Claim, ContentId, ContentType, Counts, DoneSet, FeedId, Gap, GapBlob, GapId, GapReason, Time,
+    BlobEntry, BlobKey, Claim, ContentId, ContentType, Counts, DoneSet, FeedId, Gap, GapBlob, GapId, GapReason, RecordPrint, Time,
 };
 use crate::sink::{Batch, MemorySink, Receipt, Sink};
 
@@ -41,7 +41,7 @@ pub(super) fn claim(feed: &FeedId, at: i64) -> Claim {
         done: Vec::new(),
         parts: Vec::new(),
         gaps: Vec::new(),
-        records: Vec::new(),
+        records: vec![RecordPrint { created: Time(at), hash: u128::from(at.unsigned_abs()) }],
         subscription_start: None,
         forget_before: Time(at - WEEK),
     }

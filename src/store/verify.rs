@@ -115,7 +115,7 @@ impl Recount {
                         recount.hours.insert(hour, tally);
                     }
                 }
-                Name::Root | Name::Records { .. } | Name::Part(_) => {}
+                Name::Root | Name::Records { .. } | Name::FormerRecords { .. } | Name::Part(_) => {}
             }
             Ok(ControlFlow::Continue(()))
         })?;

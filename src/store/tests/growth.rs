@@ -47,6 +47,7 @@ fn the_disk_does_not_fill_up() {
     let mut sizes = Vec::new();
     for day in 0..200 {
         for claim in commits_of_day(day, 8, 20) {
+            assert_eq!(store.remembers(&claim.feed, &claim.records).unwrap().len(), 0);
             store.commit(receipt(claim)).unwrap();
         }
         sizes.push(store.inspect().unwrap().sizes.store);
@@ -60,10 +61,12 @@ fn the_disk_does_not_fill_up() {
     assert_eq!(restored(&mut store, 1), state);
     store.close().unwrap();
     assert_eq!(verify(dir.path()).unwrap().findings, Vec::new());
+    let days = std::fs::read_dir(dir.path().join("records")).unwrap().count();
+    assert!((7..=9).contains(&days), "{days} days of remembered records");
     let names = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut names: Vec<_> = names.collect();
     names.sort();
-    assert_eq!(names, ["lock", "sled.v1", "witness.json"]);
+    assert_eq!(names, ["lock", "records", "sled.v1", "witness.json"]);
 }
 
 #[test]

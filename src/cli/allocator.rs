@@ -1,0 +1,50 @@
+//! Has the C library give memory back.
+//!
+//! glibc serves what is large from pages of their own, which the system gets back at once. But each time such a piece is freed it
+//! takes pieces of that size for usual, and serves them from its heaps from then on; there the store's buffers of half a
+//! megabyte, with small values that stay between them, leave holes that nobody gets back. A backfill of 4 GB held 75 MiB in this way, and 40 with
+//! the settings below, for two hundredths more of processor time.
+//!
+//! The settings are read when a process starts, from its environment; to change them later takes unsafe code. So a collecting command
+//! starts itself once more in its own place, before it has touched anything.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+/// Above the 416 kB in which bodies are read, several times for each blob, and below the store's buffers. As few heaps as there are
+/// threads that need them at the same time.
+const SETTINGS: [(&str, &str); 3] =
+    [("MALLOC_ARENA_MAX", "2"), ("MALLOC_MMAP_THRESHOLD_", "500000"), ("MALLOC_TRIM_THRESHOLD_", "4000000")];
+
+/// Starts the program once more with the settings, in its own place. Returns if it has them already, if somebody chose others, where they mean nothing, and
+/// where it can't: the program then runs as well, and takes more memory.
+pub fn settle() {
+    let is_chosen = |(name, _): (OsString, OsString)| is_setting(&name);
+    if !cfg!(all(target_os = "linux", target_env = "gnu")) || env::vars_os().any(is_chosen) {
+        return;
+    }
+    let mut arguments = env::args_os();
+    if let (Ok(program), Some(name)) = (env::current_exe(), arguments.next()) {
+        let _ = Command::new(program).arg0(name).args(arguments).envs(SETTINGS).exec();
+    }
+}
+
+/// True of a variable by which glibc's memory is set up.
+fn is_setting(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    name.starts_with(b"MALLOC_") || name == b"GLIBC_TUNABLES"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_has_the_settings_does_not_start_itself_again() {
+        assert!(SETTINGS.iter().all(|(name, _)| is_setting(name.as_ref())));
+        assert!(is_setting("GLIBC_TUNABLES".as_ref()));
+        assert!(!is_setting("AZURE_CLIENT_SECRET".as_ref()));
+    }
+}
