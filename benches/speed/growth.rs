@@ -39,19 +39,21 @@ pub(crate) fn cost_at(bytes: u64, runs: usize) -> Cost {
     middle(&(0..runs).map(|_| backlog.collect()).collect::<Vec<_>>())
 }
 
-/// The rows of both sizes, which take turns: what else runs on the machine slows both.
+/// The rows of all sizes, which take turns: what else runs on the machine slows all of them. The ratios are those of the first and the
+/// last.
 pub(crate) fn run(report: &mut Report, effort: Effort) {
-    let sizes = effort.of([GB, 16 * GB], [GB / 2, 2 * GB]);
-    let [small, large] = sizes.map(Backlog::of);
-    let pairs: Vec<(Cost, Cost)> = (0..effort.of(3, 5)).map(|_| (small.collect(), large.collect())).collect();
-    let (small, large): (Vec<Cost>, Vec<Cost>) = pairs.iter().copied().unzip();
-    for (size, costs) in sizes.iter().zip([&small, &large]) {
-        let (size, cost) = (*size as f64 / GB as f64, middle(costs));
+    let sizes = effort.of(vec![GB, 4 * GB, 16 * GB], vec![GB / 2, 2 * GB]);
+    let backlogs: Vec<Backlog> = sizes.iter().map(|size| Backlog::of(*size)).collect();
+    let turns: Vec<Vec<Cost>> = (0..effort.of(3, 5)).map(|_| backlogs.iter().map(Backlog::collect).collect()).collect();
+    for (at, size) in sizes.iter().enumerate() {
+        let cost = middle(&turns.iter().map(|turn| turn[at]).collect::<Vec<_>>());
+        let size = *size as f64 / GB as f64;
         report.say(&format!("{size} GB: CPU, time"), &format!("{:.2} s, {:.2} s", cost.cpu, cost.wall));
         report.hold(&format!("{size} GB: peak memory"), cost.peak, "MiB", Goal::at_most(64.0));
     }
-    let times = sizes[1] as f64 / sizes[0] as f64;
-    let over = |figure: fn(&Cost) -> f64| median(pairs.iter().map(|(small, large)| figure(large) / figure(small)));
+    let last = sizes.len() - 1;
+    let times = sizes[last] as f64 / sizes[0] as f64;
+    let over = |figure: fn(&Cost) -> f64| median(turns.iter().map(|turn| figure(&turn[last]) / figure(&turn[0])));
     let cpu = over(|c| c.cpu) / times;
     report.hold(&format!("CPU of {times} times as much, over {times} times the CPU"), cpu, "x", Goal::at_most(1.05));
     report.hold(&format!("peak memory of {times} times as much, over the peak"), over(|c| c.peak), "x", Goal::at_most(1.1));

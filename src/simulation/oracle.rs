@@ -20,7 +20,7 @@ use crate::simulator::dice::Dice;
 /// How far back the service can be asked, less the product's own margin.
 const REACH: std::time::Duration = std::time::Duration::from_secs((167 * 60 + 55) * 60);
 /// For as long as this at least a delivered record is recognised.
-const REMEMBERED: std::time::Duration = std::time::Duration::from_secs((7 * 24 - 1) * 3600);
+const REMEMBERED: std::time::Duration = std::time::Duration::from_secs((8 * 24 - 1) * 3600);
 /// Seeds in which records arrive again.
 const TWINS: f64 = 0.15;
 /// Wanted lines of a large blob: more than are held back until its end.
@@ -325,7 +325,7 @@ impl Oracle {
         if record.foreign {
             return Err(format!("R24: a line from outside the range: {}", String::from_utf8_lossy(line)));
         }
-        // It is forgotten after a week, by the service's time.
+        // It is forgotten after eight days, by the service's time.
         let forgotten = !self.strict || record.last.is_some_and(|last| now.since(last) > REMEMBERED);
         record.excused += u32::from(record.shared && record.delivered > 0 && forgotten);
         record.last = Some(now);
