@@ -3,7 +3,7 @@
 //! sled keeps what it has read or written in memory, as a rule until it is closed. Prints are many and hardly ever looked at, so
 //! they lie elsewhere, and what is kept of them in memory is a sieve of fixed size and two hours for each 4,096.
 //!
-//! The tree holds how many of a file's prints are committed. A batch writes and syncs its own behind those, and then commits; if it
+//! The tree holds how many of a file's prints are committed. A batch writes its own behind those, on disk, and then commits; if it
 //! does not come to that, the next batch writes over them. Nothing else about the files is checked, because nothing has to be:
 //! a print that is lost, damaged or of another state is a record that is recognised no more, and is delivered again if it comes again.
 //! A print is made with the state's number and the feed's name, so that what a foreign file holds is never recognised.
@@ -14,12 +14,13 @@
 //! `CreationTime` since 1970 as `i64` BE, the print as `u128` BE.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::hash::Hasher;
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::StoreError;
@@ -27,11 +28,14 @@ use super::commit::hour_of;
 use super::copy::sync_directory;
 use super::sieve::Sieve;
 use crate::domain::{ContentType, FeedId, RecordPrint, TenantId};
-use crate::sink::directory;
 
 /// Below the state directory.
 pub(super) const DIRECTORY: &str = "records";
 const ENTRY: usize = 24;
+/// What else may lie there under our name is neither followed nor waited for.
+const AS_A_FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK);
+/// And what is written is on disk when the call returns.
+const SYNCED: OFlags = AS_A_FILE.union(OFlags::DSYNC);
 /// Entries that are read at once, 96 kB, and of which the hours are known: what is looked up was made at about the same time.
 const BLOCK: u64 = 4_096;
 
@@ -124,7 +128,8 @@ impl Prints {
         self.known.as_ref().is_none_or(|known| known.sieve.is_clogged())
     }
 
-    /// Reads what is committed: for each feed the days, and how many prints of each. Files of other days are removed.
+    /// Reads what is committed: for each feed the days, and how many prints of each. Files of other days are
+    /// removed, if any is right.
     pub(super) fn learn(&mut self, committed: impl IntoIterator<Item = (FeedId, Vec<(i64, u64)>)>) {
         let mut known = Known { sieve: Sieve::new(), days: BTreeMap::new() };
         let mut files = BTreeSet::new();
@@ -132,8 +137,7 @@ impl Prints {
             for (day, entries) in days {
                 let path = self.path(&feed, day);
                 let learnt = known.days.entry(feed.clone()).or_default().entry(day).or_default();
-                // What can't be read is recognised no more.
-                let file = File::open(&path).ok();
+                let file = to_read(&path);
                 let blocks = (0..entries).step_by(usize::try_from(BLOCK).unwrap_or(usize::MAX));
                 for begin in blocks {
                     let read = file.as_ref().map(|file| read(file, begin, entries)).unwrap_or_default();
@@ -147,7 +151,9 @@ impl Prints {
         }
         known.sieve.is_made();
         self.known = Some(known);
-        self.remove_others(&files);
+        if !files.is_empty() {
+            self.remove_others(&files);
+        }
     }
 
     /// Which of `records` are among those that are committed.
@@ -170,7 +176,7 @@ impl Prints {
                 if !wanted.values().any(|(hour, _)| (first..=last).contains(&hour)) {
                     continue;
                 }
-                let file = file.get_or_insert_with(|| File::open(self.path(feed, *day)).ok());
+                let file = file.get_or_insert_with(|| to_read(&self.path(feed, *day)));
                 for entry in file.as_ref().map(|file| read(file, begin, in_day.entries)).unwrap_or_default() {
                     if wanted.get(&entry.print).is_some_and(|(hour, _)| *hour == entry.hour) {
                         found.extend(wanted.remove(&entry.print).map(|(_, record)| record));
@@ -191,11 +197,11 @@ impl Prints {
         }
         let maker = Maker::new(self.state, feed);
         let bytes: Vec<u8> = records.iter().flat_map(|record| maker.entry(*record).encode()).collect();
-        let written = self.file(feed, day).and_then(|file| {
-            file.write_all_at(&bytes, committed * ENTRY as u64)?;
-            file.sync_data()
-        });
-        written.map_err(|error| StoreError::of_io(&self.state_dir, "remembering records", &error))
+        let written = self.file(feed, day).and_then(|file| file.write_all_at(&bytes, committed * ENTRY as u64));
+        written.map_err(|error| {
+            let doing = format!("remembering records in {}", self.path(feed, day).display());
+            StoreError::of_io(&self.state_dir, &doing, &error)
+        })
     }
 
     /// Takes note that what was written is committed, and that days before `forgotten` are forgotten.
@@ -217,13 +223,14 @@ impl Prints {
         }
     }
 
-    /// The file of a day, made if it is not there, and its name kept. That it was there says nothing: who made it may have been killed
-    /// before it could sync the directory.
+    /// The file of a day, made if it is not there, and its name kept.
     fn file(&mut self, feed: &FeedId, day: i64) -> io::Result<&File> {
         if !self.open.as_ref().is_some_and(|(of, on, _)| of == feed && *on == day) {
             let dir = self.state_dir.join(DIRECTORY);
-            directory::make(&dir)?;
-            let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(self.path(feed, day))?;
+            make(&dir)?;
+            let mut options = OpenOptions::new();
+            options.write(true).create(true).truncate(false).mode(0o600).custom_flags(SYNCED.bits().cast_signed());
+            let file = options.open(self.path(feed, day))?;
             sync_directory(&dir)?;
             self.open = Some((feed.clone(), day, file));
         }
@@ -245,6 +252,15 @@ impl Prints {
     }
 }
 
+/// Makes the directory and keeps its name. That it is there says nothing: who made it may have been killed before it came to this.
+fn make(dir: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    dir.parent().map_or(Ok(()), sync_directory)
+}
+
 /// True if the name is one that [`Prints::path`] makes.
 fn is_ours(path: &Path) -> bool {
     let parts = path.file_name().and_then(|name| name.to_str()).and_then(|name| {
@@ -254,6 +270,11 @@ fn is_ours(path: &Path) -> bool {
     parts.is_some_and(|(tenant, (content_type, day))| {
         tenant.parse::<TenantId>().is_ok() && content_type.parse::<ContentType>().is_ok() && day.parse::<i64>().is_ok()
     })
+}
+
+/// What can't be read is recognised no more.
+fn to_read(path: &Path) -> Option<File> {
+    OpenOptions::new().read(true).custom_flags(AS_A_FILE.bits().cast_signed()).open(path).ok()
 }
 
 /// The entries of the block that begins at this one, of a file with so many; as many as there are and can be read.

@@ -224,13 +224,17 @@ mod tests {
     #[test]
     fn a_lost_or_damaged_file_costs_what_it_held_and_nothing_else() {
         type Damage = fn(&Path);
-        let damages: [(&str, Damage); 4] = [
+        let damages: [(&str, Damage); 5] = [
             ("gone", |file| fs::remove_file(file).unwrap()),
             ("cut", |file| fs::OpenOptions::new().write(true).open(file).unwrap().set_len(50 * 24 + 7).unwrap()),
             ("flipped", |file| {
                 let mut bytes = fs::read(file).unwrap();
                 bytes.iter_mut().skip(50 * 24).for_each(|byte| *byte ^= 0x10);
                 fs::write(file, bytes).unwrap();
+            }),
+            ("a link", |file| {
+                fs::rename(file, file.with_file_name("elsewhere")).unwrap();
+                std::os::unix::fs::symlink("elsewhere", file).unwrap();
             }),
             ("a directory", |file| {
                 fs::remove_file(file).unwrap();
@@ -251,11 +255,12 @@ mod tests {
             let mut store = open(dir.path());
             let left = if matches!(what, "cut" | "flipped") { 50 } else { 0 };
             assert_eq!(remembered(&mut store, 1, &records(0..110)), left + 10, "{what}");
-            if what != "a directory" {
+            let is_a_file = !what.starts_with("a ");
+            if is_a_file {
                 remember(&mut store, 1, NOW, records(200..210));
                 assert_eq!(remembered(&mut store, 1, &records(0..210)), left + 20, "{what}");
             }
-            assert_eq!(store.inspect().unwrap().feeds[0].records_remembered, if what == "a directory" { 110 } else { 120 });
+            assert_eq!(store.inspect().unwrap().feeds[0].records_remembered, if is_a_file { 120 } else { 110 });
         }
     }
 
