@@ -65,6 +65,9 @@ pub(crate) fn run(bench: &Arc<Bench>, options: &[&str]) -> bool {
     if options.contains(&"--pairs") {
         return pairs(bench, &calls, width, only, findings);
     }
+    if !rare {
+        calls.iter().for_each(|scene| scene.is_short(&mut findings));
+    }
     let mut kinds = Kind::USUAL.to_vec();
     if options.contains(&"--all") || options.contains(&"--errors") {
         kinds.extend(Kind::RARE);
