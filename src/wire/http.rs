@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hyper::body::Body as _;
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use reqwest::redirect;
 use secrecy::ExposeSecret;
@@ -229,7 +230,8 @@ impl HttpTransport {
 /// A reply's body on the wire.
 #[derive(Debug)]
 pub struct HttpBody {
-    response: reqwest::Response,
+    /// `None` after its end.
+    response: Option<reqwest::Response>,
     encoding: Encoding,
     /// Received but not yet given out, because the peer's piece was larger than [`LARGEST_CHUNK`].
     rest: Bytes,
@@ -264,12 +266,14 @@ impl Encoding {
 impl HttpBody {
     fn new(response: reqwest::Response, timeouts: Timeouts) -> Self {
         let encoding = Encoding::of(&response);
+        let response = Some(response);
         Self { response, encoding, rest: Bytes::new(), timeouts, waited: Duration::ZERO, received: 0 }
     }
 
     async fn piece(&mut self) -> Result<Option<Bytes>, WireError> {
+        let Some(response) = &mut self.response else { return Ok(None) };
         let began = Instant::now();
-        let outcome = tokio::time::timeout(self.timeouts.idle, self.response.chunk()).await;
+        let outcome = tokio::time::timeout(self.timeouts.idle, response.chunk()).await;
         self.waited += began.elapsed();
         let received = self.received;
         let piece = match outcome {
@@ -286,6 +290,10 @@ impl HttpBody {
             }
         };
         self.received += piece.as_ref().map_or(0, |p| p.len() as u64);
+        if piece.is_none() && self.response.take().is_some_and(|response| !has_ended(response)) {
+            let detail = format!("the body was given up without an error (after {received} bytes)");
+            return Err(WireError::new(WireErrorKind::Body, detail));
+        }
         if piece.is_some() && self.waited > self.timeouts.slow_grace + Duration::from_secs(self.received / SLOWEST_RATE) {
             let detail = format!("the body is too slow: {} bytes in {:.1} s", self.received, self.waited.as_secs_f32());
             return Err(WireError::new(WireErrorKind::Timeout, detail));
@@ -320,6 +328,14 @@ impl Body for HttpBody {
             }
         }
     }
+}
+
+/// True if the peer has ended the body that nothing more comes of. Over HTTP/2 it can also give it up with `NO_ERROR`, anywhere,
+/// which hyper takes for its end.
+fn has_ended(response: reqwest::Response) -> bool {
+    let version = response.version();
+    let body = reqwest::Body::from(response);
+    version != reqwest::Version::HTTP_2 || body.is_end_stream() || body.size_hint().exact() == Some(0)
 }
 
 fn sort(error: reqwest::Error, hints: Hints) -> WireError {

@@ -27,6 +27,7 @@ mod files;
 mod floods;
 mod formats;
 mod house;
+mod http2;
 mod many_tenants;
 mod output;
 mod paging;

@@ -62,7 +62,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("rustls", &["src/wire/http", "src/wire/cause.rs"]),
     ("sled", &["src/store/sled.rs"]),
     // Only to tell what went wrong under reqwest.
-    ("hyper", &["src/simulator/http", "src/wire/cause.rs"]),
+    ("hyper", &["src/simulator/http", "src/wire/cause.rs", "src/wire/http"]),
     ("hyper_util", &["src/simulator/http"]),
     ("http_body_util", &["src/simulator/http"]),
     ("tokio", &["src/auth", "src/api.rs", "src/wire", "src/runner", "src/poll.rs", "src/cli", "src/simulator/http"]),

@@ -34,7 +34,7 @@ impl Call {
     /// All calls of a collection of a tenant with a subscription, in their order.
     pub(crate) const ALL: [Call; 5] = [Call::Token, Call::Subscriptions, Call::FirstPage, Call::NextPage, Call::Blob];
 
-    fn of(request: &[u8]) -> Self {
+    pub(super) fn of(request: &[u8]) -> Self {
         let line = request.split(|b| *b == b'\r').next().unwrap_or_default();
         let line = String::from_utf8_lossy(line);
         let has = |text: &str| line.contains(text);

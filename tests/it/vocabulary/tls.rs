@@ -7,10 +7,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base64::prelude::*;
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{BasicConstraints, Certificate, CertificateParams, DnType, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
@@ -20,9 +16,9 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::relay::ask;
+use super::http2::{self, Streams};
 use super::tenant::RUNTIME;
-use super::{Bytes, Host, Tenant};
+use super::{Host, Tenant};
 
 /// The names under which the stories' servers are reached; the last one never resolves.
 const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "feed.example.invalid"];
@@ -95,7 +91,7 @@ struct Shared {
     tenant: AtomicU16,
     manner: Mutex<Manner>,
     connections: AtomicUsize,
-    http2: AtomicUsize,
+    streams: Arc<Streams>,
 }
 
 /// A front. It ends when it is dropped.
@@ -110,8 +106,8 @@ impl Front {
     pub(crate) fn new(manner: Manner) -> Self {
         let listener = RUNTIME.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (connections, http2) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let shared = Arc::new(Shared { tenant: AtomicU16::new(0), manner: Mutex::new(manner), connections, http2 });
+        let (tenant, connections, streams) = (AtomicU16::new(0), AtomicUsize::new(0), Arc::default());
+        let shared = Arc::new(Shared { tenant, manner: Mutex::new(manner), connections, streams });
         let task = RUNTIME.spawn({
             let shared = shared.clone();
             async move {
@@ -151,9 +147,9 @@ impl Front {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
-    /// How many requests came over HTTP/2.
-    pub(crate) fn http2(&self) -> usize {
-        self.shared.http2.load(Ordering::SeqCst)
+    /// What comes over HTTP/2.
+    pub(crate) fn streams(&self) -> &Streams {
+        &self.shared.streams
     }
 }
 
@@ -164,12 +160,13 @@ impl Drop for Front {
 }
 
 async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
+    stream.set_nodelay(true).unwrap();
     let manner = shared.manner.lock().unwrap().clone();
     match manner {
         Manner::Tls(config) => {
             let Ok(stream) = TlsAcceptor::from(config).accept(stream).await else { return };
             match stream.get_ref().1.alpn_protocol() {
-                Some(b"h2") => serve_http2(stream, shared).await,
+                Some(b"h2") => http2::serve(stream, shared.tenant.load(Ordering::SeqCst), shared.streams.clone()).await,
                 _ => serve_bytes(stream, &shared).await,
             }
         }
@@ -196,31 +193,4 @@ async fn serve_bytes(mut stream: TlsStream<TcpStream>, shared: &Shared) {
     if let Ok(mut tenant) = tenant {
         let _ = copy_bidirectional(&mut stream, &mut tenant).await;
     }
-}
-
-async fn serve_http2(stream: TlsStream<TcpStream>, shared: Arc<Shared>) {
-    let service = service_fn(move |request: hyper::Request<Incoming>| {
-        shared.http2.fetch_add(1, Ordering::SeqCst);
-        let port = shared.tenant.load(Ordering::SeqCst);
-        async move { translate(request, port).await.ok_or("the tenant does not answer") }
-    });
-    let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
-}
-
-/// Asks the tenant, who speaks HTTP/1.1.
-async fn translate(request: hyper::Request<Incoming>, port: u16) -> Option<hyper::Response<Full<Bytes>>> {
-    let (head, body) = request.into_parts();
-    let body = body.collect().await.ok()?.to_bytes();
-    let mut text = format!("{} {} HTTP/1.1\r\nHost: {}\r\n", head.method, head.uri.path_and_query()?, head.uri.authority()?);
-    for (name, value) in head.headers.iter().filter(|(name, _)| *name != "content-length") {
-        text += &format!("{name}: {}\r\n", value.to_str().ok()?);
-    }
-    text += &format!("Content-Length: {}\r\n\r\n", body.len());
-    let answer = ask(&[text.as_bytes(), &body].concat(), port).await?;
-    let head = String::from_utf8(answer.head).ok()?;
-    let status: u16 = head.split(' ').nth(1)?.parse().ok()?;
-    let headers = head.lines().skip(1).filter_map(|line| line.split_once(": "));
-    let headers = headers.filter(|(name, _)| !name.eq_ignore_ascii_case("connection"));
-    let reply = headers.fold(hyper::Response::builder().status(status), |reply, (name, value)| reply.header(name, value));
-    reply.body(Full::new(answer.body.into())).ok()
 }
