@@ -104,7 +104,13 @@ fn at_head_and_in_body(ways: &[Way]) -> Vec<Ending> {
 /// Tells of a backfill whose first call of each kind meets this.
 #[track_caller]
 fn is_survived_by_each_kind(end: Ending) -> Site {
-    let site = Site::with_blobs(6).ends(move |streamed| (streamed.nth == 1).then_some(end));
+    is_survived_by_each_kind_of(Site::with_blobs(6), end, Close::Length)
+}
+
+#[track_caller]
+fn is_survived_by_each_kind_of(site: Site, end: Ending, close: Close) -> Site {
+    let site = site.ends(move |streamed| (streamed.nth == 1).then_some(end));
+    site.streams().close(close);
     site.is_backfilled();
     for call in Call::ALL {
         assert!(site.streams().asked(call) > 1, "{end:?}: {call:?} met it");
@@ -203,6 +209,19 @@ fn a_body_given_up_without_an_error_is_not_taken_for_a_whole_one() {
         let site = Site::with_blobs(1).ends(move |streamed| broken(streamed).then_some((At::Body(500), way)));
         site.is_backfilled();
         assert_eq!(site.streams().ended(), 4, "{way:?}");
+    });
+}
+
+#[test]
+fn a_body_whose_length_nobody_tells_is_whole_when_it_is_ended() {
+    for_each(&[Close::Frame, Close::Trailers], |close| {
+        let site = Site::with_blobs(6);
+        site.streams().close(*close);
+        site.is_backfilled();
+        assert_eq!(site.streams().asked(Call::Blob), 6, "{close:?}: each is believed at once");
+        // And one that breaks off is not.
+        let site = is_survived_by_each_kind_of(Site::with_blobs(6), (At::Body(500), Way::Reset(NO_ERROR)), *close);
+        assert_eq!(site.streams().ended(), Call::ALL.len(), "{close:?}");
     });
 }
 

@@ -23,7 +23,7 @@ pub(crate) use defender_feed::simulator::story::{
 };
 
 pub(crate) use host::Host;
-pub(crate) use http2::{At, Ending, Streamed, Streams, Way};
+pub(crate) use http2::{At, Close, Ending, Streamed, Streams, Way};
 pub(crate) use inside::{fast_service, run_inside};
 pub(crate) use lines::{assert_same, assert_same_ids, counted, ids_of, members};
 pub(crate) use program::{Ended, MEMORY_STEADY, Output, Program, Started, until_lines_in};

@@ -4,11 +4,14 @@
 //! that frames allow, also in those that a right server would never choose.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::{Body as _, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -69,6 +72,49 @@ pub(crate) enum Way {
     Surplus,
 }
 
+/// How a right server shows the end of a body.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Close {
+    /// The head tells its length.
+    #[default]
+    Length,
+    /// It ends with a frame of its own.
+    Frame,
+    /// It ends with trailers.
+    Trailers,
+}
+
+/// A body that ends in one of these ways.
+struct Reply {
+    body: Full<Bytes>,
+    close: Close,
+}
+
+impl hyper::body::Body for Reply {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<hyper::body::Frame<Bytes>, Infallible>>> {
+        match std::task::ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            None if self.close == Close::Trailers => {
+                self.close = Close::Frame;
+                let mut trailers = hyper::HeaderMap::new();
+                trailers.insert("x-ends", hyper::header::HeaderValue::from_static("here"));
+                Poll::Ready(Some(Ok(hyper::body::Frame::trailers(trailers))))
+            }
+            frame => Poll::Ready(frame),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.close == Close::Length && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.close == Close::Length { self.body.size_hint() } else { SizeHint::default() }
+    }
+}
+
 /// Where and how.
 pub(crate) type Ending = (At, Way);
 
@@ -78,6 +124,7 @@ type Plan = dyn Fn(Streamed) -> Option<Ending> + Send + Sync;
 pub(crate) struct Streams {
     plan: Mutex<Arc<Plan>>,
     settings: Mutex<Vec<(u16, u32)>>,
+    close: Mutex<Close>,
     asked: Mutex<BTreeMap<Call, usize>>,
     times: Mutex<BTreeMap<String, usize>>,
     ended: AtomicUsize,
@@ -90,6 +137,7 @@ impl Default for Streams {
         Self {
             plan: Mutex::new(Arc::new(|_| None)),
             settings: Mutex::default(),
+            close: Mutex::default(),
             asked: Mutex::default(),
             times: Mutex::default(),
             ended: AtomicUsize::new(0),
@@ -108,6 +156,11 @@ impl Streams {
     /// New connections begin with these settings.
     pub(crate) fn begin_with(&self, settings: &[(u16, u32)]) {
         *self.settings.lock().unwrap() = settings.to_vec();
+    }
+
+    /// Bodies end in this way from now on.
+    pub(crate) fn close(&self, close: Close) {
+        *self.close.lock().unwrap() = close;
     }
 
     /// Nothing stalls from now on.
@@ -189,7 +242,8 @@ pub(super) async fn serve(stream: TlsStream<TcpStream>, tenant: u16, streams: Ar
             async move {
                 let reply = translate(request, tenant).await.ok_or("the tenant does not answer")?;
                 connection.dooms(id, streamed, &reply);
-                Ok::<_, &str>(reply)
+                let close = *connection.streams.close.lock().unwrap();
+                Ok::<_, &str>(reply.map(|body| Reply { body, close }))
             }
         }
     });
@@ -381,7 +435,9 @@ async fn translate(request: hyper::Request<Incoming>, port: u16) -> Option<hyper
     let head = String::from_utf8(answer.head).ok()?;
     let status: u16 = head.split(' ').nth(1)?.parse().ok()?;
     let headers = head.lines().skip(1).filter_map(|line| line.split_once(": "));
-    let headers = headers.filter(|(name, _)| !name.eq_ignore_ascii_case("connection"));
+    // The length is told by who sends the body.
+    let by_us = ["connection", "content-length"];
+    let headers = headers.filter(|(name, _)| !by_us.iter().any(|it| name.eq_ignore_ascii_case(it)));
     let reply = headers.fold(hyper::Response::builder().status(status), |reply, (name, value)| reply.header(name, value));
     reply.body(Full::new(answer.body.into())).ok()
 }
