@@ -26,9 +26,14 @@ pub(crate) fn collector(verb: &[&str], address: &str, state: &Path) -> Command {
 /// # Panics
 /// If it does not end with this code, or does not deliver every wanted record once.
 pub(crate) fn backfill(address: &str, directory: &Path, wanted: u64, code: i32) -> Cost {
+    backfill_with(&[], address, directory, wanted, code)
+}
+
+/// The same with more arguments.
+pub(crate) fn backfill_with(more: &[&str], address: &str, directory: &Path, wanted: u64, code: i32) -> Cost {
     let (output, state) = (directory.join("events.ndjson"), directory.join("state"));
     let _ = std::fs::remove_dir_all(&state);
-    let mut command = collector(&["backfill", "--since", "24h"], address, &state);
+    let mut command = collector(&[&["backfill", "--since", "24h"], more].concat(), address, &state);
     command.stdout(File::create(&output).expect("the directory can be written to"));
     let cost = cost_of(&mut command, code);
     assert_eq!(lines_of(&output), wanted, "wanted records, each once");

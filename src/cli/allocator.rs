@@ -18,6 +18,12 @@ use std::process::Command;
 const SETTINGS: [(&str, &str); 3] =
     [("MALLOC_ARENA_MAX", "2"), ("MALLOC_MMAP_THRESHOLD_", "500000"), ("MALLOC_TRIM_THRESHOLD_", "4000000")];
 
+/// The program's name: under any other it may be run by somebody else's loader, which would be what is started.
+const PROGRAM: &str = env!("CARGO_PKG_NAME");
+/// Says that it was started once more. Where a program has rights that its user lacks, newer versions of glibc take the settings out of
+/// its environment, and only this stays.
+const STARTED: &str = "_STARTED_WITH_MALLOC_SETTINGS";
+
 /// Starts the program once more with the settings, in its own place. Returns if it has them already, if somebody chose others, where they mean nothing, and
 /// where it can't: the program then runs as well, and takes more memory.
 pub fn settle() {
@@ -26,15 +32,17 @@ pub fn settle() {
         return;
     }
     let mut arguments = env::args_os();
-    if let (Ok(program), Some(name)) = (env::current_exe(), arguments.next()) {
-        let _ = Command::new(program).arg0(name).args(arguments).envs(SETTINGS).exec();
+    if let (Ok(program), Some(name)) = (env::current_exe(), arguments.next())
+        && program.file_name() == Some(PROGRAM.as_ref())
+    {
+        let _ = Command::new(program).arg0(name).args(arguments).envs(SETTINGS).env(STARTED, "1").exec();
     }
 }
 
-/// True of a variable by which glibc's memory is set up.
+/// True of a variable by which glibc's memory is set up, or that says that we did.
 fn is_setting(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
-    name.starts_with(b"MALLOC_") || name == b"GLIBC_TUNABLES"
+    name.starts_with(b"MALLOC_") || name == b"GLIBC_TUNABLES" || name == STARTED.as_bytes()
 }
 
 #[cfg(test)]
@@ -44,7 +52,7 @@ mod tests {
     #[test]
     fn a_process_that_has_the_settings_does_not_start_itself_again() {
         assert!(SETTINGS.iter().all(|(name, _)| is_setting(name.as_ref())));
-        assert!(is_setting("GLIBC_TUNABLES".as_ref()));
+        assert!(is_setting("GLIBC_TUNABLES".as_ref()) && is_setting(STARTED.as_ref()));
         assert!(!is_setting("AZURE_CLIENT_SECRET".as_ref()));
     }
 }

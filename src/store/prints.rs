@@ -6,7 +6,9 @@
 //! The tree holds how many of a file's prints are committed. A batch writes its own behind those, on disk, and then commits; if it
 //! does not come to that, the next batch writes over them. Nothing else about the files is checked, because nothing has to be:
 //! a print that is lost, damaged or of another state is a record that is recognised no more, and is delivered again if it comes again.
-//! A print is made with the state's number and the feed's name, so that what a foreign file holds is never recognised.
+//! A print is made with the state's number and the feed's name, so that what a foreign file holds is never recognised. What
+//! nobody can tell is that the tree and these files are backups of one state from different days: both are to be restored together.
+//! What has a name of theirs and is no file is set aside, as everywhere in the state directory.
 //!
 //! # Format
 //!
@@ -26,7 +28,9 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 use super::StoreError;
 use super::commit::hour_of;
 use super::copy::sync_directory;
+use super::open::ASIDE;
 use super::sieve::Sieve;
+use super::snapshot::set_aside;
 use crate::domain::{ContentType, FeedId, RecordPrint, TenantId};
 
 /// Below the state directory.
@@ -227,16 +231,29 @@ impl Prints {
     fn file(&mut self, feed: &FeedId, day: i64) -> io::Result<&File> {
         if !self.open.as_ref().is_some_and(|(of, on, _)| of == feed && *on == day) {
             let dir = self.state_dir.join(DIRECTORY);
+            let path = self.path(feed, day);
+            self.clear(&dir, true)?;
             make(&dir)?;
+            self.clear(&path, false)?;
             let mut options = OpenOptions::new();
             options.write(true).create(true).truncate(false).mode(0o600).custom_flags(SYNCED.bits().cast_signed());
-            let file = options.open(self.path(feed, day))?;
+            let file = options.open(path)?;
             sync_directory(&dir)?;
             self.open = Some((feed.clone(), day, file));
         }
         match &self.open {
             Some((_, _, file)) => Ok(file),
             None => Err(io::Error::other("it was opened just now")),
+        }
+    }
+
+    /// Sets aside what is neither a file nor, where one is wanted, a directory.
+    fn clear(&self, path: &Path, directory: bool) -> io::Result<()> {
+        match fs::symlink_metadata(path) {
+            Ok(there) if directory && there.is_dir() || !directory && there.is_file() => Ok(()),
+            Ok(_) => set_aside(path, &self.state_dir.join(ASIDE)).map(drop),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
         }
     }
 

@@ -139,7 +139,13 @@ fn anything_in_the_place_of_a_directory_of_the_store_is_survived() {
 
 #[test]
 fn anything_in_the_place_of_what_lies_beside_the_store_is_survived() {
-    in_the_place_of(&["witness.json", "witness.json.new", "lock", "aside", "salvage", "replaced", "inspected"]);
+    in_the_place_of(&["witness.json", "witness.json.new", "lock", "aside", "salvage", "replaced", "inspected", "records"]);
+}
+
+#[test]
+fn anything_in_the_place_of_remembered_records_is_survived() {
+    let file = fs::read_dir(STATE.dir.path().join("records")).unwrap().next().unwrap().unwrap().path();
+    in_the_place_of(&[file.strip_prefix(STATE.dir.path()).unwrap().to_str().unwrap()]);
 }
 
 /// What can be taken from the other state.
