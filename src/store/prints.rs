@@ -50,6 +50,8 @@ pub(super) struct Prints {
     state: u64,
     /// Where the last batch was written: as a rule the next goes there too.
     open: Option<(FeedId, i64, File)>,
+    /// Files whose names this process has made durable.
+    kept: BTreeSet<PathBuf>,
     /// Made when the first record is looked up.
     known: Option<Known>,
 }
@@ -124,7 +126,7 @@ impl Maker {
 impl Prints {
     /// Those of the state in `state_dir` with this number. Touches nothing.
     pub(super) fn new(state_dir: &Path, state: u64) -> Self {
-        Self { state_dir: state_dir.to_owned(), state, open: None, known: None }
+        Self { state_dir: state_dir.to_owned(), state, open: None, kept: BTreeSet::new(), known: None }
     }
 
     /// True until [`Prints::learn`] has told what is committed, and again when much of that may be forgotten.
@@ -222,8 +224,10 @@ impl Prints {
         let kept = days.split_off(&forgotten);
         for day in std::mem::replace(days, kept).into_keys() {
             self.open.take_if(|(of, on, _)| of == feed && *on == day);
+            let path = self.path(feed, day);
+            self.kept.remove(&path);
             // One that stays is found when the next process looks.
-            fs::remove_file(self.path(feed, day)).ok();
+            fs::remove_file(path).ok();
         }
     }
 
@@ -232,13 +236,18 @@ impl Prints {
         if !self.open.as_ref().is_some_and(|(of, on, _)| of == feed && *on == day) {
             let dir = self.state_dir.join(DIRECTORY);
             let path = self.path(feed, day);
-            self.clear(&dir, true)?;
-            make(&dir)?;
+            if self.kept.is_empty() {
+                self.clear(&dir, true)?;
+                make(&dir)?;
+            }
             self.clear(&path, false)?;
             let mut options = OpenOptions::new();
             options.write(true).create(true).truncate(false).mode(0o600).custom_flags(SYNCED.bits().cast_signed());
-            let file = options.open(path)?;
-            sync_directory(&dir)?;
+            let file = options.open(&path)?;
+            if !self.kept.contains(&path) {
+                sync_directory(&dir)?;
+                self.kept.insert(path);
+            }
             self.open = Some((feed.clone(), day, file));
         }
         match &self.open {
