@@ -66,6 +66,8 @@ mod tests {
     use std::path::{Path, PathBuf};
     use std::time::Duration;
 
+    use proptest::prelude::*;
+
     use super::*;
     use crate::domain::{Claim, ContentType};
     use crate::sink::{Batch, MemorySink, Sink};
@@ -263,6 +265,35 @@ mod tests {
             assert_eq!(remembered(&mut store, 1, &records(0..210)), left + 20, "{what}");
             assert_eq!(store.inspect().unwrap().feeds[0].records_remembered, 120);
             assert_eq!(dir.path().join("aside").exists(), what.starts_with("a "), "{what}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        /// Whatever the clock does, however often the process ends, and whatever it had written then.
+        #[test]
+        fn a_disk_remembers_what_memory_does(
+            batches in proptest::collection::vec((1_u8..3, 0_u32..14, 0_u128..60, 0_u128..20, any::<bool>(), any::<bool>()), 1..25),
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let (mut memory, mut disk) = (MemoryStore::new(), open(dir.path()));
+            for (of, day, begin, length, ends, writes_more) in batches {
+                let (at, some) = (NOW + DAY * day, records(begin..begin + length));
+                remember(&mut memory, of, at, some.clone());
+                remember(&mut disk, of, at, some);
+                if writes_more {
+                    let before = committed(&disk.engine, &feed(of), day_of(at)).unwrap();
+                    disk.prints.write(&feed(of), day_of(at), before, &records(begin + 500..begin + 510)).unwrap();
+                }
+                if ends {
+                    drop(disk);
+                    disk = open(dir.path());
+                }
+                for of in 1..3 {
+                    let all = records(0..600);
+                    prop_assert_eq!(disk.remembers(&feed(of), &all).unwrap(), memory.remembers(&feed(of), &all).unwrap());
+                }
+            }
         }
     }
 

@@ -329,3 +329,28 @@ mod state {
         state(&host, "verify").run().expect(0);
     }
 }
+
+/// It starts itself once more in its own place, with settings by which glibc gives memory back; never against somebody's own.
+#[test]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn a_collecting_command_has_glibc_give_memory_back() {
+    let tenant = service().blob(hours_ago(1), records([mail("a")])).serve();
+    let environment = |started: &Started| {
+        let bytes = std::fs::read(format!("/proc/{}/environ", started.pid())).unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        text.split('\0').filter(|it| it.starts_with("MALLOC_") || it.starts_with("GLIBC_")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let host = Host::new();
+    let mut poller = host.poll(&tenant).start();
+    poller.until_lines(1);
+    let set = environment(&poller);
+    let names: Vec<_> = set.iter().filter_map(|it| it.split('=').next()).collect();
+    assert_eq!(names, ["MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"]);
+    assert_same(&poller.stop().expect(0).lines(), &tenant.lines());
+
+    let host = Host::new();
+    let mut poller = host.poll(&tenant).env("GLIBC_TUNABLES", "glibc.malloc.arena_max=3").start();
+    poller.until_lines(1);
+    assert_eq!(environment(&poller), ["GLIBC_TUNABLES=glibc.malloc.arena_max=3"]);
+    assert_same(&poller.stop().expect(0).lines(), &tenant.lines());
+}
