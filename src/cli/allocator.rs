@@ -2,8 +2,8 @@
 //!
 //! glibc serves what is large from pages of their own, which the system gets back at once. But each time such a piece is freed it
 //! takes pieces of that size for usual, and serves them from its heaps from then on; there the store's buffers of half a
-//! megabyte, with small values that stay between them, leave holes that nobody gets back. A backfill of 4 GB held 75 MiB in this way, and 40 with
-//! the settings below, for two hundredths more of processor time.
+//! megabyte, with small values that stay between them, leave holes that nobody gets back. What this costs and saves:
+//! docs/performance.md.
 //!
 //! The settings are read when a process starts, from its environment; to change them later takes unsafe code. So a collecting command
 //! starts itself once more in its own place, before it has touched anything.
@@ -24,8 +24,8 @@ const PROGRAM: &str = env!("CARGO_PKG_NAME");
 /// its environment, and only this stays.
 const STARTED: &str = "_STARTED_WITH_MALLOC_SETTINGS";
 
-/// Starts the program once more with the settings, in its own place. Returns if it has them already, if somebody chose others, where they mean nothing, and
-/// where it can't: the program then runs as well, and takes more memory.
+/// Starts the program once more with the settings, in its own place. Returns if it has them already, if somebody chose others, where
+/// they mean nothing, and where it can't: the program then runs as well, and takes more memory.
 pub fn settle() {
     let is_chosen = |(name, _): (OsString, OsString)| is_setting(&name);
     if !cfg!(all(target_os = "linux", target_env = "gnu")) || env::vars_os().any(is_chosen) {
