@@ -452,13 +452,11 @@ impl<T: Transport, C: Clock> Driver<T, C> {
             let records = std::mem::take(&mut held.records);
             self.open.pieces.push(Piece { blob, offset: self.open.lines.len(), records });
         }
-        if self.open.lines.is_empty() {
-            self.open.lines = held.lines;
-            // Without this a batch is copied several times while it grows. Memory is touched only as it fills.
-            self.open.lines.reserve(BATCH_USUAL);
-        } else {
-            self.open.lines.append(&mut held.lines);
+        if self.open.lines.capacity() == 0 && !held.lines.is_empty() {
+            // With room for all of them, since a batch would be copied several times while it grows. Memory is touched only as it fills.
+            self.open.lines = self.shared.writer.spare(BATCH_USUAL);
         }
+        self.open.lines.append(&mut held.lines);
         self.open.line_count += held.line_count;
         self.open.dead.append(&mut held.dead);
         self.totals.event_times = reading::cover(self.totals.event_times, held.times);
@@ -470,7 +468,8 @@ impl<T: Transport, C: Clock> Driver<T, C> {
     fn committed(&mut self, result: Result<Written, WriteError>) -> Result<(), Halt> {
         let Some((id, _)) = self.writing.take() else { return Ok(()) };
         match result {
-            Ok(written) => {
+            Ok(mut written) => {
+                self.shared.writer.keep(std::mem::take(&mut written.spent));
                 self.herald.written(&written);
                 self.totals.add(written);
                 self.tell(Input::Committed { id });

@@ -24,7 +24,7 @@
 //! # use defender_feed::domain::Claim;
 //! # use defender_feed::sink::Receipt;
 //! fn forged(claim: Claim) -> Receipt {
-//!     Receipt { claim, mark: None, lines: 0, bytes: 0, dead_letters: 0, dead_letters_lost: 0 }
+//!     Receipt { claim, mark: None, lines: 0, bytes: 0, dead_letters: 0, dead_letters_lost: 0, spent: Vec::new() }
 //! }
 //! ```
 //!
@@ -117,6 +117,7 @@ pub struct Receipt {
     bytes: u64,
     dead_letters: u64,
     dead_letters_lost: u64,
+    spent: Vec<u8>,
 }
 
 impl Receipt {
@@ -154,6 +155,11 @@ impl Receipt {
     /// not done in the claim but in a `dead_letter_full` gap.
     pub fn dead_letters_lost(&self) -> u64 {
         self.dead_letters_lost
+    }
+
+    /// The memory that the lines were in, empty, for those of a later batch.
+    pub fn take_spent(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.spent)
     }
 }
 

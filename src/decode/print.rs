@@ -4,16 +4,14 @@
 //! differ: text counts as it is escaped, numbers as they are written, the elements of an array in their order. A record with
 //! a repeated key, or with escapes in a key, has none, since what it says depends on who reads it.
 //!
-//! An object counts as the sum of its members' hashes, so that their order does not matter and no text is copied; everything
-//! else as its bytes. SipHash-1-3 of 128 bits is enough here: who wants a record to be taken for another one would
-//! have to choose the `Id` that Microsoft gives it.
+//! An object counts as the sum of its members' hashes, so that their order does not matter; text and numbers as their bytes; what
+//! holds others as a hash of theirs. XXH3 of 128 bits is enough here, though it is no cryptographic hash: who wants a record
+//! to be taken for another one would have to know the `Id`s of both beforehand, and Microsoft gives these.
 
-use std::hash::Hasher;
-
-use siphasher::sip128::{Hasher128, SipHasher13};
+use twox_hash::XxHash3_128;
 
 use super::members::text;
-use super::skip::is_blank;
+use super::skip::{has_backslash, is_blank};
 use super::stops::Stops;
 use crate::domain::{RecordPrint, Time};
 
@@ -37,16 +35,22 @@ impl Print {
 /// The print of a record that is known to be a valid JSON object of no more than [`super::MAX_DEPTH`] brackets; nothing in doubt.
 /// Never panics on other bytes.
 pub fn print(raw: &[u8]) -> Option<Print> {
-    let mut walk = Walk { raw, at: 0, stops: Stops::new(), keys: Vec::with_capacity(USUAL_KEYS), id: None, created: None };
+    let mut walk = Walk {
+        raw,
+        at: 0,
+        stops: Stops::new(),
+        keys: Vec::with_capacity(USUAL_KEYS),
+        spaced: Vec::new(),
+        id: None,
+        created: None,
+    };
     if walk.peek()? != b'{' {
         return None;
     }
-    let object = walk.object(super::MAX_DEPTH)?;
-    let mut hasher = SipHasher13::new();
-    object.write(&mut hasher);
+    let hash = walk.object(super::MAX_DEPTH)?;
     let (id, created) = (walk.id, walk.created);
     Some(Print {
-        hash: hasher.finish128().as_u128(),
+        hash,
         created: created.and_then(text).and_then(|text| Time::parse(&text)),
         has_id: id.and_then(text).is_some_and(|id| !id.is_empty()),
     })
@@ -55,53 +59,17 @@ pub fn print(raw: &[u8]) -> Option<Print> {
 /// Members of a record and of the objects around them; more cost an allocation.
 const USUAL_KEYS: usize = 64;
 
-/// What an object counts as.
-struct Object {
-    sum: u128,
-    members: u64,
-}
+/// In an object of so many members or fewer each key is looked for among those before it. In a larger one they are sorted, so that
+/// no object costs the square of its members.
+const FEW_MEMBERS: u64 = 64;
 
-impl Object {
-    /// A fixed length, so that nothing else can read the same.
-    fn write(&self, hasher: &mut SipHasher13) {
-        hasher.write(b"{");
-        hasher.write(&self.sum.to_le_bytes());
-        hasher.write(&self.members.to_le_bytes());
-    }
-}
-
-/// A value on its way into a hash: bytes that lie together are hashed together.
-struct Text {
-    /// Nothing before the first piece that does not lie together with the others.
-    hasher: Option<SipHasher13>,
-    from: usize,
-}
-
-impl Text {
-    fn starting(from: usize) -> Self {
-        Self { hasher: None, from }
-    }
-
-    fn flush(&mut self, raw: &[u8], to: usize) {
-        if self.from < to {
-            let piece = &raw[self.from..to];
-            self.hasher().write(piece);
-        }
-        self.from = to;
-    }
-
-    fn hasher(&mut self) -> &mut SipHasher13 {
-        self.hasher.get_or_insert_with(SipHasher13::new)
-    }
-
-    /// The hash of all of it. Most members are one piece, and that costs less when it is hashed at once.
-    fn finish(mut self, raw: &[u8], to: usize) -> u128 {
-        if self.hasher.is_none() {
-            return SipHasher13::new().hash(&raw[self.from..to]).as_u128();
-        }
-        self.flush(raw, to);
-        self.hasher().finish128().as_u128()
-    }
+/// What something with parts counts as. The first byte is one with which no text, number or member begins, so that nothing else
+/// reads the same.
+fn combined(kind: u8, one: u128, other: u128) -> u128 {
+    let mut bytes = [kind; 33];
+    bytes[1..17].copy_from_slice(&one.to_le_bytes());
+    bytes[17..].copy_from_slice(&other.to_le_bytes());
+    XxHash3_128::oneshot(&bytes)
 }
 
 struct Walk<'a> {
@@ -110,6 +78,8 @@ struct Walk<'a> {
     stops: Stops,
     /// The keys of the objects that are open, each with a short hash.
     keys: Vec<(u64, &'a [u8])>,
+    /// A member that is written with white space around its colon, without it.
+    spaced: Vec<u8>,
     id: Option<&'a [u8]>,
     created: Option<&'a [u8]>,
 }
@@ -133,45 +103,31 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The same within a value, which does not count it.
-    fn skip_within(&mut self, value: &mut Text) {
-        if self.peek().is_some_and(is_blank) {
-            value.flush(self.raw, self.at);
-            self.skip_blanks();
-            value.from = self.at;
-        }
-    }
-
     /// The object that begins here.
-    fn object(&mut self, depth: u32) -> Option<Object> {
+    fn object(&mut self, depth: u32) -> Option<u128> {
         self.at += 1;
-        let mut object = Object { sum: 0, members: 0 };
+        let (mut sum, mut members) = (0_u128, 0_u64);
         let (first_key, depth) = (self.keys.len(), depth.checked_sub(1)?);
-        if self.passes(b'}')? {
-            return Some(object);
-        }
-        loop {
+        let mut seen = Seen::default();
+        while members > 0 || !self.passes(b'}')? {
             self.skip_blanks();
-            let mut member = Text::starting(self.at);
+            let begin = self.at;
             let key = self.string()?;
-            if key.contains(&b'\\') {
+            if has_escape(key) {
                 return None;
             }
-            self.keys.push((short(key), key));
-            self.skip_within(&mut member);
-            if self.peek()? != b':' {
+            let named = (short(key), key);
+            if members < FEW_MEMBERS && seen.again(named.0) && self.keys[first_key..].contains(&named) {
                 return None;
             }
-            self.at += 1;
-            self.skip_within(&mut member);
-            let from = self.at;
-            self.value(&mut member, depth)?;
-            object.sum = object.sum.wrapping_add(member.finish(self.raw, self.at));
-            object.members += 1;
+            self.keys.push(named);
+            let (member, value) = self.member(begin, depth)?;
+            sum = sum.wrapping_add(member);
+            members += 1;
             if first_key == 0 {
                 match key {
-                    b"Id" => self.id = self.raw.get(from..self.at),
-                    b"CreationTime" => self.created = self.raw.get(from..self.at),
+                    b"Id" => self.id = Some(value),
+                    b"CreationTime" => self.created = Some(value),
                     _ => {}
                 }
             }
@@ -182,48 +138,76 @@ impl<'a> Walk<'a> {
                 return None;
             }
         }
-        let repeated = has_repeated(&mut self.keys[first_key..]);
+        if members > FEW_MEMBERS && has_repeated(&mut self.keys[first_key..]) {
+            return None;
+        }
         self.keys.truncate(first_key);
-        (!repeated).then_some(object)
+        Some(combined(b'{', sum, u128::from(members)))
     }
 
-    /// The value that begins here, in whatever it is a part of.
-    fn value(&mut self, text: &mut Text, depth: u32) -> Option<()> {
+    /// What the member counts as whose key began at `begin` and ends here, and its value as it is written.
+    fn member(&mut self, begin: usize, depth: u32) -> Option<(u128, &'a [u8])> {
+        let key = &self.raw[begin..self.at];
+        if !self.passes(b':')? {
+            return None;
+        }
+        self.skip_blanks();
+        let from = self.at;
+        if matches!(self.peek()?, b'{' | b'[') {
+            let value = self.value(depth)?;
+            return Some((combined(b':', XxHash3_128::oneshot(key), value), self.raw.get(from..self.at)?));
+        }
+        self.scalar()?;
+        let value = self.raw.get(from..self.at)?;
+        if from == begin + key.len() + 1 {
+            return Some((XxHash3_128::oneshot(self.raw.get(begin..self.at)?), value));
+        }
+        self.spaced.clear();
+        for part in [key, b":", value] {
+            self.spaced.extend_from_slice(part);
+        }
+        Some((XxHash3_128::oneshot(&self.spaced), value))
+    }
+
+    /// The value that begins here.
+    fn value(&mut self, depth: u32) -> Option<u128> {
         match self.peek()? {
-            b'"' => drop(self.string()?),
-            b'{' => {
-                text.flush(self.raw, self.at);
-                self.object(depth)?.write(text.hasher());
-                text.from = self.at;
-            }
-            b'[' => self.array(text, depth.checked_sub(1)?)?,
+            b'{' => self.object(depth),
+            b'[' => self.array(depth.checked_sub(1)?),
             _ => {
-                let rest = self.raw.get(self.at..)?;
-                let length = rest.iter().position(|b| matches!(b, b',' | b']' | b'}') || is_blank(*b));
-                self.at += length.unwrap_or(rest.len());
+                let from = self.at;
+                self.scalar()?;
+                Some(XxHash3_128::oneshot(self.raw.get(from..self.at)?))
             }
         }
+    }
+
+    /// Passes the text, number or literal that begins here.
+    fn scalar(&mut self) -> Option<()> {
+        if self.peek()? == b'"' {
+            return self.string().map(drop);
+        }
+        let rest = self.raw.get(self.at..)?;
+        let length = rest.iter().position(|b| matches!(b, b',' | b']' | b'}') || is_blank(*b));
+        self.at += length.unwrap_or(rest.len());
         Some(())
     }
 
-    fn array(&mut self, text: &mut Text, depth: u32) -> Option<()> {
+    fn array(&mut self, depth: u32) -> Option<u128> {
         self.at += 1;
-        self.skip_within(text);
-        if self.peek()? == b']' {
-            self.at += 1;
-            return Some(());
-        }
-        loop {
-            self.value(text, depth)?;
-            self.skip_within(text);
-            let byte = self.peek()?;
-            self.at += 1;
-            match byte {
-                b']' => return Some(()),
-                b',' => self.skip_within(text),
-                _ => return None,
+        let (mut all, mut length) = (0, 0_u64);
+        while length > 0 || !self.passes(b']')? {
+            self.skip_blanks();
+            all = combined(b'[', all, self.value(depth)?);
+            length += 1;
+            if self.passes(b']')? {
+                break;
+            }
+            if !self.passes(b',')? {
+                return None;
             }
         }
+        Some(combined(b']', all, u128::from(length)))
     }
 
     /// The text between the quotes of the string that begins here, as it is written.
@@ -245,11 +229,32 @@ impl<'a> Walk<'a> {
     }
 }
 
+/// Which short hashes there were, roughly: one that is not in here is new.
+#[derive(Default)]
+struct Seen([u64; 8]);
+
+impl Seen {
+    /// True if there may have been this one before; from now on there was.
+    fn again(&mut self, short: u64) -> bool {
+        let (word, bit) = (&mut self.0[(short >> 61) as usize], 1 << (short >> 55 & 63));
+        let again = *word & bit != 0;
+        *word |= bit;
+        again
+    }
+}
+
+fn has_escape(key: &[u8]) -> bool {
+    let (words, rest) = key.as_chunks::<8>();
+    words.iter().any(|word| has_backslash(u64::from_le_bytes(*word))) || rest.contains(&b'\\')
+}
+
 /// Tells most keys apart; those that it does not are compared.
 fn short(key: &[u8]) -> u64 {
-    let word = |bytes: &[u8]| bytes.iter().fold(0_u64, |word, byte| word << 8 | u64::from(*byte));
-    let (first, last) = (&key[..key.len().min(8)], &key[key.len().saturating_sub(8)..]);
-    (word(first) ^ word(last).rotate_left(29)).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ key.len() as u64
+    let (first, last) = match (key.first_chunk::<8>(), key.last_chunk::<8>()) {
+        (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+        _ => (key.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)), 0),
+    };
+    (first ^ last.rotate_left(29)).wrapping_add(key.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 fn has_repeated(keys: &mut [(u64, &[u8])]) -> bool {
@@ -335,6 +340,47 @@ mod tests {
         assert!(print(br#"{"x":{"x":1},"y":[{"x":1},{"x":2}]}"#).is_some());
         let deep = format!("{{\"x\":{}{}}}", "[".repeat(200), "]".repeat(200));
         assert_eq!(print(deep.as_bytes()), None);
+    }
+
+    /// Keys that are much alike, in objects on both sides of what is looked up one by one.
+    #[test]
+    fn a_repeated_key_is_found_in_objects_of_any_size() {
+        for count in [2, 3, FEW_MEMBERS, FEW_MEMBERS + 1, FEW_MEMBERS + 2, 3 * FEW_MEMBERS] {
+            let object = |keys: &[u64]| {
+                let members: Vec<String> = keys.iter().map(|key| format!("\"ExtendedProperty{key:08}\":{key}")).collect();
+                format!("{{\"O\":[{{{}}}]}}", members.join(","))
+            };
+            let keys: Vec<u64> = (0..count).collect();
+            assert!(print(object(&keys).as_bytes()).is_some(), "{count}");
+            for (first, again) in [(0, count - 1), (0, 1), (count / 2 - 1, count - 1)] {
+                let mut keys = keys.clone();
+                keys[usize::try_from(again).unwrap()] = first;
+                assert_eq!(print(object(&keys).as_bytes()), None, "{first} for {again} of {count}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_looks_like_a_part_is_none() {
+        // Bytes in a text are not taken for the structure that they look like.
+        let inner = hash(r#"{"y":1}"#);
+        for (one, other) in [
+            (r#"{"x":{"y":1}}"#.to_owned(), format!(r#"{{"x":"{inner:032x}"}}"#)),
+            (r#"{"x":[[1],2]}"#.to_owned(), r#"{"x":[1,[2]]}"#.to_owned()),
+            (r#"{"x":[[],[]]}"#.to_owned(), r#"{"x":[[[]]]}"#.to_owned()),
+            (r#"{"x":[{"y":1,"z":1}]}"#.to_owned(), r#"{"x":[{"y":1},{"z":1}]}"#.to_owned()),
+            (r#"{"a":{"b":1},"c":{"d":2}}"#.to_owned(), r#"{"a":{"d":2},"c":{"b":1}}"#.to_owned()),
+            (r#"{"a":1,"b":2}"#.to_owned(), r#"{"a":2,"b":1}"#.to_owned()),
+        ] {
+            assert_ne!(hash(&one), hash(&other), "{one} {other}");
+        }
+    }
+
+    /// It is stored: another value for the same record would have it delivered again by the next release.
+    #[test]
+    fn a_print_stays_what_it_is() {
+        let record = r#"{"Id":"a","CreationTime":"2026-03-01T12:00:00","L":[1,{"x":null},[]],"O":{"n":1.50,"t":"\u00e9 and \"more\" of it"}}"#;
+        assert_eq!(hash(record), 0xf7c1_69d4_7374_cf3b_50ed_c836_fe34_6fee);
     }
 
     #[test]

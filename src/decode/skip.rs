@@ -34,6 +34,13 @@ fn stops(word: u64) -> u64 {
     (zero(quote) | zero(backslash) | control) & HIGHS
 }
 
+/// True if one of the eight bytes is a backslash.
+#[inline]
+pub(super) fn has_backslash(word: u64) -> bool {
+    let backslash = word ^ (ONES * b'\\' as u64);
+    backslash.wrapping_sub(ONES) & !backslash & HIGHS != 0
+}
+
 /// The first position at or after `from` that holds no JSON white space.
 #[inline]
 pub(super) fn blank_end(bytes: &[u8], from: usize) -> usize {

@@ -3,12 +3,14 @@
 //! Feeds take turns in the order in which they hand over a batch; each has at most one here. So no more than one batch is
 //! ever written without being committed, whatever the number of tenants.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::duplicates::{Duplicates, Piece};
 use crate::domain::{Claim, Counts, Gap};
+use crate::feed::batch::BATCH_BYTES_MAX;
 use crate::mutant::{self, Mutant};
 use crate::sink::{Batch, Sink, SinkError};
 use crate::store::{Store, StoreError};
@@ -44,7 +46,12 @@ pub struct Written {
     pub dead_letters: u64,
     /// Gaps found or closed, as committed.
     pub gaps: Vec<Gap>,
+    /// The memory of its lines.
+    pub(super) spent: Vec<u8>,
 }
+
+/// How many batches' memory is kept while nothing is in it: one batch fills while another is written.
+const SPARES: usize = 2;
 
 /// A batch on its way, and where its outcome is to be told.
 pub(crate) struct Job {
@@ -59,6 +66,9 @@ pub(crate) struct Job {
 pub struct Writer {
     /// Each feed has at most one batch here, so their number bounds it.
     jobs: mpsc::UnboundedSender<Job>,
+    /// The memory of batches that were committed, for whichever feed fills the next one. Given back to the system after each
+    /// batch, it would cost a page fault for each 4 kB of every batch.
+    spares: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
 impl Writer {
@@ -82,7 +92,24 @@ impl Writer {
     /// A writer whose batches somebody else takes to a [`Desk`].
     pub(crate) fn queue() -> (Self, mpsc::UnboundedReceiver<Job>) {
         let (jobs, queue) = mpsc::unbounded_channel();
-        (Self { jobs }, queue)
+        (Self { jobs, spares: Arc::default() }, queue)
+    }
+
+    /// Empty memory for the lines of a batch, with room for so many bytes.
+    pub(super) fn spare(&self, room: usize) -> Vec<u8> {
+        let mut spare = self.spares.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        spare.reserve(room);
+        spare
+    }
+
+    /// Takes the memory of a batch that was committed.
+    pub(super) fn keep(&self, mut spent: Vec<u8>) {
+        spent.clear();
+        let mut spares = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
+        // What an unusually large batch has taken is not held on to.
+        if spares.len() < SPARES && (1..=BATCH_BYTES_MAX).contains(&spent.capacity()) {
+            spares.push(spent);
+        }
     }
 
     /// Hands a batch over; the answer comes when it is committed.
@@ -128,11 +155,12 @@ fn write<S: Sink, T: Store>(sink: &mut S, store: &mut T, mut batch: Batch) -> Re
         let claim = Claim { done: Vec::new(), gaps: Vec::new(), parts: Vec::new(), ..batch.claim.clone() };
         late = Some(Batch { claim, lines, line_count: batch.line_count, dead: Vec::new() });
     }
-    let receipt = sink.write(batch).map_err(|error| match error {
+    let mut receipt = sink.write(batch).map_err(|error| match error {
         SinkError::DeadLetter { .. } => WriteError::State(error.to_string()),
         SinkError::Closed { .. } => WriteError::Closed(error.to_string()),
         _ => WriteError::Output(error.to_string()),
     })?;
+    let spent = receipt.take_spent();
     let claim = receipt.claim();
     let mut written = Written {
         blobs: claim.done.len() as u64,
@@ -140,6 +168,7 @@ fn write<S: Sink, T: Store>(sink: &mut S, store: &mut T, mut batch: Batch) -> Re
         dead_letters: receipt.dead_letters(),
         gaps: claim.gaps.clone(),
         counts: Counts::default(),
+        spent,
     };
     claim.done.iter().for_each(|(_, counts)| written.counts.add(counts));
     store.commit(receipt).map_err(|error| WriteError::State(error.to_string()))?;

@@ -53,7 +53,7 @@ impl<O: Lines, D: Letters> Delivery<O, D> {
     }
 
     fn deliver(&mut self, batch: Batch) -> Result<Receipt, SinkError> {
-        let Batch { mut claim, lines, line_count, dead } = batch;
+        let Batch { mut claim, mut lines, line_count, dead } = batch;
         let mark = match self.output.deliver(&lines) {
             Err(_) if mutant::on(Mutant::P2) => None,
             delivered => delivered?,
@@ -67,7 +67,9 @@ impl<O: Lines, D: Letters> Delivery<O, D> {
         self.amend(&mut claim);
         let count = dead.len() as u64;
         let (dead_letters, dead_letters_lost) = if kept == Kept::All { (count, 0) } else { (0, count) };
-        Ok(Receipt { claim, mark, lines: line_count, bytes: lines.len() as u64, dead_letters, dead_letters_lost })
+        let bytes = lines.len() as u64;
+        lines.clear();
+        Ok(Receipt { claim, mark, lines: line_count, bytes, dead_letters, dead_letters_lost, spent: lines })
     }
 
     fn withhold(&mut self, claim: &Claim, dead: &[DeadLetter]) {

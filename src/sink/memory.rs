@@ -64,6 +64,7 @@ impl Sink for MemorySink {
             bytes: batch.lines.len() as u64,
             dead_letters,
             dead_letters_lost: 0,
+            spent: Vec::new(),
         })
     }
 }

@@ -15,7 +15,7 @@
 //! `records/<tenant>.<content type>.<days since 1970>`: entries of 24 bytes, in the order of delivery: the hour of the record's
 //! `CreationTime` since 1970 as `i64` BE, the print as `u128` BE.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::hash::Hasher;
 use std::io;
@@ -168,7 +168,8 @@ impl Prints {
         let Some(known) = &self.known else { return found };
         let maker = Maker::new(self.state, feed);
         let entries = records.iter().map(|record| (maker.entry(*record), *record));
-        let mut wanted: HashMap<u128, (i64, RecordPrint)> = entries
+        // As a rule one or two, against which thousands are held.
+        let mut wanted: BTreeMap<u128, (i64, RecordPrint)> = entries
             .filter(|(entry, _)| known.sieve.may_hold(entry.print))
             .map(|(entry, record)| (entry.print, (entry.hour, record)))
             .collect();
