@@ -38,13 +38,14 @@ use crate::format::Formatter;
 use crate::sink::{Batch, DeadLetter};
 use crate::store::Restored;
 use crate::wire::Transport;
+use reading::HOLD_MAX;
 
 /// Blobs that may be held at once in the whole process; with a MiB held for each, half of the memory budget.
 pub const BLOBS_AT_ONCE: usize = 32;
 /// Blobs that each feed may hold besides, so that a tenant whose downloads trickle can't take the places of the others.
 const BLOBS_RESERVED: usize = 2;
 /// Room for the lines of a batch of usual size: it is sealed once it holds half of what it may, with the blob that brings it there.
-const BATCH_USUAL: usize = BATCH_BYTES_MAX / 2 + (256 << 10);
+const BATCH_USUAL: usize = BATCH_BYTES_MAX / 2 + HOLD_MAX + (256 << 10);
 /// After a signal, fetches in hand may take this long before they are dropped.
 const STOP_FETCHES: Duration = Duration::from_millis(2_500);
 /// After a signal, the last commit may take until here; then the process ends as it is (a reader that stalls).
@@ -107,6 +108,8 @@ pub struct Repeats {
     pub keep: bool,
     /// Records that somebody else has already.
     pub skip: Option<Arc<SkipIds>>,
+    /// By which the prints of records are made ([`crate::store::Store::print_key`]).
+    pub key: u64,
 }
 
 /// How a feed ended.
@@ -452,11 +455,16 @@ impl<T: Transport, C: Clock> Driver<T, C> {
             let records = std::mem::take(&mut held.records);
             self.open.pieces.push(Piece { blob, offset: self.open.lines.len(), records });
         }
-        if self.open.lines.capacity() == 0 && !held.lines.is_empty() {
-            // With room for all of them, since a batch would be copied several times while it grows. Memory is touched only as it fills.
-            self.open.lines = self.shared.writer.spare(BATCH_USUAL);
+        if self.open.lines.is_empty() && held.lines.len() > BATCH_USUAL {
+            // One huge line, which is not to be held twice.
+            self.open.lines = held.lines;
+        } else {
+            if self.open.lines.capacity() == 0 && !held.lines.is_empty() {
+                // A batch would be copied several times while it grows. Memory is touched only as it fills.
+                self.open.lines = self.shared.writer.spare(BATCH_USUAL);
+            }
+            self.open.lines.append(&mut held.lines);
         }
-        self.open.lines.append(&mut held.lines);
         self.open.line_count += held.line_count;
         self.open.dead.append(&mut held.dead);
         self.totals.event_times = reading::cover(self.totals.event_times, held.times);

@@ -139,6 +139,9 @@ pub trait Store: Send + 'static {
     /// If the state can't be read; the store is then unusable.
     fn remembers(&mut self, feed: &FeedId, records: &[RecordPrint]) -> Result<BTreeSet<RecordPrint>, StoreError>;
 
+    /// By which the prints of records are made: a secret of this state, the same for as long as it lives.
+    fn print_key(&self) -> u64;
+
     /// Commits what the receipt claims, in one transaction. On disk when it returns.
     ///
     /// # Errors

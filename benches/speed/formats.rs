@@ -41,7 +41,7 @@ fn prints(records: &[Vec<u8>], count: usize) -> (f64, f64) {
     let run = || {
         seconds_of(|| {
             records.iter().cycle().take(count).for_each(|record| {
-                black_box(print(record));
+                black_box(print(record, 0));
             })
         })
     };

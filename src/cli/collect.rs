@@ -131,7 +131,7 @@ pub(super) fn jobs(
                 labels: tenant.labels.clone(),
                 filter: tenant.record_types.clone(),
                 formatter: formatter(settings),
-                repeats: Repeats { keep: settings.keep_duplicates, skip: None },
+                repeats: Repeats { keep: settings.keep_duplicates, skip: None, key: store.print_key() },
             });
         }
     }

@@ -5,10 +5,11 @@
 //! a repeated key, or with escapes in a key, has none, since what it says depends on who reads it.
 //!
 //! An object counts as the sum of its members' hashes, so that their order does not matter; text and numbers as their bytes; what
-//! holds others as a hash of theirs. XXH3 of 128 bits is enough here, though it is no cryptographic hash: who wants a record
-//! to be taken for another one would have to know the `Id`s of both beforehand, and Microsoft gives these.
+//! holds others as a hash of theirs. The hash is SipHash-1-3 of 128 bits with a secret key: records say what strangers write in
+//! mails and files, several records may have one `Id`, and where the key is known, or the hash is a fast one that was not made for
+//! it (XXH3 was tried), two texts can be found that count as the same, and the second record would be dropped.
 
-use twox_hash::XxHash3_128;
+use siphasher::sip128::SipHasher13;
 
 use super::members::text;
 use super::skip::{has_backslash, is_blank};
@@ -33,9 +34,10 @@ impl Print {
 }
 
 /// The print of a record that is known to be a valid JSON object of no more than [`super::MAX_DEPTH`] brackets; nothing in doubt.
-/// Never panics on other bytes.
-pub fn print(raw: &[u8]) -> Option<Print> {
+/// Never panics on other bytes. Prints made with different keys have nothing to do with each other.
+pub fn print(raw: &[u8], key: u64) -> Option<Print> {
     let mut walk = Walk {
+        hasher: SipHasher13::new_with_keys(key, 0),
         raw,
         at: 0,
         stops: Stops::new(),
@@ -63,16 +65,9 @@ const USUAL_KEYS: usize = 64;
 /// no object costs the square of its members.
 const FEW_MEMBERS: u64 = 64;
 
-/// What something with parts counts as. The first byte is one with which no text, number or member begins, so that nothing else
-/// reads the same.
-fn combined(kind: u8, one: u128, other: u128) -> u128 {
-    let mut bytes = [kind; 33];
-    bytes[1..17].copy_from_slice(&one.to_le_bytes());
-    bytes[17..].copy_from_slice(&other.to_le_bytes());
-    XxHash3_128::oneshot(&bytes)
-}
-
 struct Walk<'a> {
+    /// It has the key, and nothing else yet.
+    hasher: SipHasher13,
     raw: &'a [u8],
     at: usize,
     stops: Stops,
@@ -95,6 +90,19 @@ impl<'a> Walk<'a> {
         let there = self.peek()? == byte;
         self.at += usize::from(there);
         Some(there)
+    }
+
+    fn hash(&self, bytes: &[u8]) -> u128 {
+        self.hasher.hash(bytes).as_u128()
+    }
+
+    /// What something with parts counts as. The first byte is one with which no text, number or member begins, so that nothing else
+    /// reads the same.
+    fn combined(&self, kind: u8, one: u128, other: u128) -> u128 {
+        let mut bytes = [kind; 33];
+        bytes[1..17].copy_from_slice(&one.to_le_bytes());
+        bytes[17..].copy_from_slice(&other.to_le_bytes());
+        self.hash(&bytes)
     }
 
     fn skip_blanks(&mut self) {
@@ -142,7 +150,7 @@ impl<'a> Walk<'a> {
             return None;
         }
         self.keys.truncate(first_key);
-        Some(combined(b'{', sum, u128::from(members)))
+        Some(self.combined(b'{', sum, u128::from(members)))
     }
 
     /// What the member counts as whose key began at `begin` and ends here, and its value as it is written.
@@ -155,18 +163,18 @@ impl<'a> Walk<'a> {
         let from = self.at;
         if matches!(self.peek()?, b'{' | b'[') {
             let value = self.value(depth)?;
-            return Some((combined(b':', XxHash3_128::oneshot(key), value), self.raw.get(from..self.at)?));
+            return Some((self.combined(b':', self.hash(key), value), self.raw.get(from..self.at)?));
         }
         self.scalar()?;
         let value = self.raw.get(from..self.at)?;
         if from == begin + key.len() + 1 {
-            return Some((XxHash3_128::oneshot(self.raw.get(begin..self.at)?), value));
+            return Some((self.hash(self.raw.get(begin..self.at)?), value));
         }
         self.spaced.clear();
         for part in [key, b":", value] {
             self.spaced.extend_from_slice(part);
         }
-        Some((XxHash3_128::oneshot(&self.spaced), value))
+        Some((self.hash(&self.spaced), value))
     }
 
     /// The value that begins here.
@@ -177,7 +185,7 @@ impl<'a> Walk<'a> {
             _ => {
                 let from = self.at;
                 self.scalar()?;
-                Some(XxHash3_128::oneshot(self.raw.get(from..self.at)?))
+                Some(self.hash(self.raw.get(from..self.at)?))
             }
         }
     }
@@ -198,7 +206,8 @@ impl<'a> Walk<'a> {
         let (mut all, mut length) = (0, 0_u64);
         while length > 0 || !self.passes(b']')? {
             self.skip_blanks();
-            all = combined(b'[', all, self.value(depth)?);
+            let element = self.value(depth)?;
+            all = self.combined(b'[', all, element);
             length += 1;
             if self.passes(b']')? {
                 break;
@@ -207,7 +216,7 @@ impl<'a> Walk<'a> {
                 return None;
             }
         }
-        Some(combined(b']', all, u128::from(length)))
+        Some(self.combined(b']', all, u128::from(length)))
     }
 
     /// The text between the quotes of the string that begins here, as it is written.
@@ -267,6 +276,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use serde_json::{Map, Value};
+
+    const KEY: u64 = 7;
+
+    fn print(raw: &[u8]) -> Option<Print> {
+        super::print(raw, KEY)
+    }
 
     fn hash(text: &str) -> u128 {
         print(text.as_bytes()).unwrap_or_else(|| panic!("{text} has no print")).hash
@@ -374,6 +389,11 @@ mod tests {
         ] {
             assert_ne!(hash(&one), hash(&other), "{one} {other}");
         }
+    }
+
+    #[test]
+    fn another_key_makes_another_print() {
+        assert_ne!(super::print(b"{}", 1), super::print(b"{}", 2));
     }
 
     /// It is stored: another value for the same record would have it delivered again by the next release.

@@ -43,7 +43,7 @@ pub struct Part {
     pub key: BlobKey,
     /// How many elements of the array, from the first, are accounted for.
     pub elements: u64,
-    /// SipHash-2-4-128 of index and bytes of each emitted element below `elements`.
+    /// SipHash-2-4-128 of index and print of each wanted element below `elements`; a hash of its bytes stands in for a print.
     pub digest: u128,
     /// What became of those elements.
     pub counts: Counts,

@@ -1,4 +1,4 @@
-//! The ledger of blobs: what is pending, what comes next, what is done (laws L1, L6).
+//! The ledger of blobs: what is pending, what comes next, what is done (laws L1, L4, L6).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -151,7 +151,7 @@ impl Blobs {
             let fresh = Blob::new(blob.entry, false, self.parts.remove(&key));
             let attempts = blob.attempts;
             let denials = if matches!(gap.reason, GapReason::NotFound | GapReason::Expired) { attempts } else { 0 };
-            self.all.insert(key, Blob { attempts, denials, gap: Some(gap.reason), due: Some(at), ..fresh });
+            self.all.insert(key, Blob { attempts, denials, gap: Some(gap.reason), ..fresh });
         }
     }
 

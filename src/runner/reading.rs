@@ -230,7 +230,7 @@ impl State<'_> {
             self.counts.filtered += 1;
             return;
         }
-        let print = decode::print(raw);
+        let print = decode::print(raw, self.repeats.key);
         let hash = print.map_or_else(|| hash(raw), |print| print.hash.to_le_bytes());
         self.digest.write_u64(index);
         self.digest.write(&hash);

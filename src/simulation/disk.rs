@@ -100,6 +100,10 @@ impl Store for Disk {
         self.outside.look().disk.restore(feed)
     }
 
+    fn print_key(&self) -> u64 {
+        self.outside.look().disk.print_key()
+    }
+
     fn remembers(&mut self, feed: &FeedId, records: &[RecordPrint]) -> Result<BTreeSet<RecordPrint>, StoreError> {
         self.outside.look().disk.remembers(feed, records)
     }

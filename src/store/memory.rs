@@ -46,6 +46,10 @@ impl Store for MemoryStore {
         restore::feed(&self.values, feed)
     }
 
+    fn print_key(&self) -> u64 {
+        self.state
+    }
+
     fn remembers(&mut self, feed: &FeedId, records: &[RecordPrint]) -> Result<BTreeSet<RecordPrint>, StoreError> {
         let days = self.records.get(feed).into_iter().flat_map(BTreeMap::values);
         Ok(days.flat_map(|day| records.iter().filter(|record| day.contains(record))).copied().collect())

@@ -208,6 +208,10 @@ impl Store for SledStore {
         self.attempt(|store| restore::feed(&store.engine, feed))
     }
 
+    fn print_key(&self) -> u64 {
+        self.keeper.state()
+    }
+
     fn remembers(&mut self, feed: &FeedId, records: &[RecordPrint]) -> Result<BTreeSet<RecordPrint>, StoreError> {
         self.attempt(|store| {
             if store.prints.must_learn() {

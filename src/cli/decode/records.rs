@@ -1,6 +1,7 @@
 //! What `decode` makes of the items in its files: lines, complaints, and the count of both.
 
 use std::collections::{BTreeMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
 
 use serde::Deserialize;
 
@@ -163,6 +164,8 @@ struct LineMaker<'a> {
     cut: u64,
     /// The records written, if none is to be written twice: 32 bytes each, and the set's own room.
     seen: Option<HashSet<RecordPrint>>,
+    /// By which their prints are made: any that nobody can know.
+    key: u64,
     repeated: u64,
 }
 
@@ -178,13 +181,14 @@ impl<'a> LineMaker<'a> {
             written: 0,
             cut: 0,
             seen: once.then(HashSet::new),
+            key: RandomState::new().hash_one(0),
             repeated: 0,
         }
     }
 
     fn line(&mut self, source: Source<'_>, index: u64, raw: &[u8], out: &mut Vec<u8>) {
         if let Some(seen) = &mut self.seen
-            && let Some(record) = decode::print(raw).and_then(|print| print.record())
+            && let Some(record) = decode::print(raw, self.key).and_then(|print| print.record())
             && !seen.insert(record)
         {
             self.repeated += 1;

@@ -278,3 +278,18 @@ fn a_broken_blob_that_is_accepted_is_asked_for_no_more_often_than_others() {
         .collect();
     assert!(waits[15..].iter().all(|wait| *wait >= 900), "{waits:?}");
 }
+
+/// What an earlier run was told goes on counting.
+#[test]
+fn a_blob_that_an_earlier_run_was_told_is_not_there_is_gone_at_the_first_word_once_it_must_have_expired() {
+    let outcome = |reason: GapReason| {
+        let mut blobs = poller();
+        blobs.restore(vec![Gap { reason, ..gap(0, PROVISIONAL, 6) }], Vec::new(), secs(100), &mut jitter());
+        assert!(blobs.next_fetch(secs(110)).is_some());
+        let gap = told(fail(&mut blobs, &Fault::NotFound, 0, server(8 * 86_400)));
+        gap.map(|(reason, provisional, _)| (reason, provisional))
+    };
+    assert_eq!(outcome(GapReason::NotFound), Some((GapReason::NotFound, FINAL)));
+    assert_eq!(outcome(GapReason::Expired), Some((GapReason::NotFound, FINAL)));
+    assert_eq!(outcome(GapReason::Unreadable), None, "nobody said so before: it is still unreadable");
+}

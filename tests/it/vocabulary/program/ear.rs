@@ -40,6 +40,10 @@ impl Ear {
         self.heard.lock().unwrap().clone()
     }
 
+    pub(super) fn length(&self) -> usize {
+        self.heard.lock().unwrap().len()
+    }
+
     pub(super) fn text(&self) -> String {
         String::from_utf8_lossy(&self.heard()).into_owned()
     }

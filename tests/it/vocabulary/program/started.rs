@@ -120,7 +120,7 @@ impl Started {
 
     /// How many bytes of its output were read so far.
     pub(crate) fn read_so_far(&self) -> usize {
-        self.output.as_ref().unwrap().heard().len()
+        self.output.as_ref().unwrap().length()
     }
 
     /// Somebody hears what it says from now on.
