@@ -11,6 +11,7 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
 /// Above the 416 kB in which bodies are read, several times for each blob, and below the store's buffers. As few heaps as there are
@@ -18,7 +19,8 @@ use std::process::Command;
 const SETTINGS: [(&str, &str); 3] =
     [("MALLOC_ARENA_MAX", "2"), ("MALLOC_MMAP_THRESHOLD_", "500000"), ("MALLOC_TRIM_THRESHOLD_", "4000000")];
 
-/// The program's name: under any other it may be run by somebody else's loader, which would be what is started.
+/// The program's name. Under another one that is not what it was called by either, it may be run by somebody else's loader, which
+/// would be what is started.
 const PROGRAM: &str = env!("CARGO_PKG_NAME");
 /// Says that it was started once more. Where a program has rights that its user lacks, newer versions of glibc take the settings out of
 /// its environment, and only this stays.
@@ -33,10 +35,16 @@ pub fn settle() {
     }
     let mut arguments = env::args_os();
     if let (Ok(program), Some(name)) = (env::current_exe(), arguments.next())
-        && program.file_name() == Some(PROGRAM.as_ref())
+        && is_ours(&program, &name)
     {
         let _ = Command::new(program).arg0(name).args(arguments).envs(SETTINGS).env(STARTED, "1").exec();
     }
+}
+
+/// True if this is our program, as it is named or as it was called.
+fn is_ours(program: &Path, called: &OsStr) -> bool {
+    let name = program.file_name();
+    name == Some(PROGRAM.as_ref()) || (name.is_some() && name == Path::new(called).file_name())
 }
 
 /// True of a variable by which glibc's memory is set up, or that says that we did.
@@ -48,6 +56,14 @@ fn is_setting(name: &OsStr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_loader_is_not_started_in_the_place_of_the_program() {
+        let ours = |program: &str, called: &str| is_ours(program.as_ref(), called.as_ref());
+        assert!(ours("/usr/bin/defender-feed", "anything") && ours("/opt/feed", "./feed") && ours("/opt/feed", "feed"));
+        assert!(!ours("/lib64/ld-linux-x86-64.so.2", "/usr/bin/defender-feed") && !ours("/usr/bin/qemu-x86_64", "feed"));
+        assert!(!ours("/", "/"));
+    }
 
     #[test]
     fn a_process_that_has_the_settings_does_not_start_itself_again() {
