@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::backoff::Jitter;
 use super::cases::{BASE, DAY, actions, at, date, follow, memory, settings, told};
-use super::listing::Lister;
+use super::listing::{Lister, Place};
 use super::*;
 use crate::domain::{BlobEntry, ContentId, Window};
 
@@ -82,6 +82,20 @@ fn a_request_with_hardly_an_overlap_gives_way_backwards_but_not_past_the_edge() 
     let stays = lister.give_way(id, |second| second > BASE - seconds(30)).expect("it is under way");
     assert_eq!(stays.from(), BASE - seconds(30));
     assert_eq!(lister.give_way(id, |_| true), Some(stays));
+}
+
+/// A blob in the first second of a request is looked up from earlier on, unless nothing earlier can be asked for.
+#[test]
+fn where_a_blob_stands_in_a_listing_depends_on_its_first_second_and_the_edge() {
+    let edge = Duration::from_secs((167 * 60 + 59) * 60);
+    for (server, first) in [(BASE + DAY, Place::Start), (BASE + edge - Duration::from_secs(60), Place::OnlyStart)] {
+        let mut lister = Lister::range(BASE, BASE, BASE + DAY);
+        let (id, window) = lister.next(Duration::ZERO, server, true).expect("a window");
+        assert!(window.from() < BASE);
+        assert_eq!(lister.place(id, window.from() + Duration::from_millis(999)), first);
+        assert_eq!(lister.place(id, window.from() + Duration::from_secs(1)), Place::Within);
+        assert_eq!(lister.place(ListingId(99), window.from()), Place::Within);
+    }
 }
 
 /// The entry of a listing that starts in the blob's second took the place of the better one that was known.

@@ -94,6 +94,22 @@ fn a_poll_within_the_same_second_waits_for_the_next() {
     }
 }
 
+/// The machine slept: what became available meanwhile is listed at once, as one window, unless the poll is due within a second.
+#[test]
+fn after_a_sleep_the_poll_does_not_wait_until_it_is_due() {
+    let polls = |wait: Duration, slept: Duration| {
+        let mut lister = caught_up(secs(60), secs(1), 3 * HOUR);
+        let due = secs(1) + jitter().stretch(secs(60));
+        let asked = lister.next(due - wait, server(3 * HOUR) + slept, true);
+        asked.is_some_and(|(id, _)| lister.purpose(id) == Some(Purpose::Live))
+    };
+    assert!(polls(secs(20), LIVE_SPAN + secs(1)));
+    assert!(!polls(secs(20), LIVE_SPAN), "one poll covers it");
+    assert!(!polls(secs(1), LIVE_SPAN + secs(1)), "it is due in a second");
+    assert!(polls(ms(1_001), LIVE_SPAN + secs(1)));
+    assert!(polls(Duration::ZERO, secs(30)));
+}
+
 /// The overlap finds blobs that are listed late; where that costs pages it is narrowed.
 #[test]
 fn the_overlap_of_live_listings_follows_their_cost() {
