@@ -84,6 +84,23 @@ fn a_request_with_hardly_an_overlap_gives_way_backwards_but_not_past_the_edge() 
     assert_eq!(lister.give_way(id, |_| true), Some(stays));
 }
 
+/// At the edge there is nothing behind to give way to, but the overlap.
+#[test]
+fn a_request_at_the_edge_gives_way_into_its_overlap() {
+    let edge = Duration::from_secs((167 * 60 + 59) * 60);
+    let starts_before = |overlap: u64| {
+        let mut lister = Lister::range(BASE, BASE, BASE + DAY);
+        let (id, window) = lister.next(Duration::ZERO, BASE + edge - Duration::from_secs(overlap), true).expect("a window");
+        assert_eq!(window.from(), BASE - Duration::from_secs(overlap));
+        let moved = lister.give_way(id, |second| second == window.from()).expect("it is under way");
+        BASE.since(moved.from()).as_secs()
+    };
+    assert_eq!(starts_before(200), 199);
+    assert_eq!(starts_before(62), 61);
+    assert_eq!(starts_before(61), 61, "a minute of it stays");
+    assert_eq!(starts_before(0), 0);
+}
+
 /// A blob in the first second of a request is looked up from earlier on, unless nothing earlier can be asked for.
 #[test]
 fn where_a_blob_stands_in_a_listing_depends_on_its_first_second_and_the_edge() {

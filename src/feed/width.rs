@@ -199,6 +199,40 @@ mod tests {
         assert_eq!(width.now(), 4, "it is full too seldom");
     }
 
+    /// After the first, which begins it.
+    fn round(blobs: u32, full: u32, took: Duration) -> usize {
+        let mut width = Width::new(None);
+        width.fetched(Duration::ZERO, true);
+        (0..blobs).for_each(|n| width.fetched(took, n < full));
+        width.now()
+    }
+
+    #[test]
+    fn a_round_is_six_blobs_for_each_at_once_and_a_quarter_of_a_second() {
+        assert_eq!(round(24, 24, ROUND_TIME), 8);
+        assert_eq!(round(23, 23, ROUND_TIME), 4);
+        assert_eq!(round(24, 24, ROUND_TIME - Duration::from_millis(1)), 4);
+        assert_eq!(round(24, 12, ROUND_TIME), 8, "full at every second one");
+        assert_eq!(round(24, 11, ROUND_TIME), 4);
+    }
+
+    #[test]
+    fn what_is_not_sure_has_to_be_faster_than_before_and_afterwards() {
+        let second = Duration::from_secs(1);
+        let judged = |speeds: &[(f64, bool)]| {
+            let mut width = Width::new(None);
+            speeds.iter().for_each(|(speed, sure)| width.judge(*speed, true, *sure, second));
+            (width.now(), width.tries_from > second)
+        };
+        assert_eq!(judged(&[(10.0, true)]), (8, false));
+        assert_eq!(judged(&[(10.0, true), (12.0, true)]), (16, false), "a fifth faster, for sure");
+        assert_eq!(judged(&[(10.0, true), (11.9, true)]), (4, true));
+        assert_eq!(judged(&[(10.0, true), (12.0, false)]), (4, false), "once more at the usual width");
+        assert_eq!(judged(&[(10.0, true), (11.9, false)]), (4, true));
+        assert_eq!(judged(&[(10.0, true), (12.0, false), (10.0, false)]), (8, false));
+        assert_eq!(judged(&[(10.0, true), (12.0, false), (10.1, false)]), (4, true));
+    }
+
     #[test]
     fn trouble_halves_it_and_a_fixed_one_stays() {
         let mut width = Width::new(None);

@@ -156,7 +156,7 @@ fn where_the_service_tells_no_time_only_what_it_lists_makes_it_forget() {
 /// collected any more.
 #[test]
 fn a_place_in_the_services_future_is_given_up() {
-    for (ahead, given_up) in [(599, false), (601, true), (400 * DAY, true)] {
+    for (ahead, given_up) in [(600, false), (601, true), (400 * DAY, true)] {
         let earlier = Memory { begin: Some(ago(30 * DAY)), ..memory(server(1) + secs(ahead)) };
         let run = settled(follow(), earlier, None);
         let retention = server(1) - SAFE_EDGE;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::{Fault, Refusal};
-use crate::feed::health::{Health, Setback};
+use crate::feed::health::{Health, Setback, is_held_for_good};
 
 const PASSING: Fault = Fault::Transient { retry_after: None };
 const REFUSED: Fault = Fault::Refused(Refusal::MissingPermission);
@@ -133,4 +133,10 @@ fn the_same_alarm_comes_every_five_minutes() {
     let mut health = worked(false);
     let alarms = [1, 2, 300, 301, 600, 601].map(|at| health.may_alarm(secs(at)));
     assert_eq!(alarms, [true, false, false, true, false, true]);
+}
+
+#[test]
+fn listings_that_are_refused_for_their_rate_for_more_than_an_hour_end_a_one_shot_run() {
+    assert!(!is_held_for_good(secs(3_600)));
+    assert!(is_held_for_good(secs(3_600) + ms(1)));
 }

@@ -278,6 +278,16 @@ fn a_failed_window_is_asked_for_again_after_a_wait_that_doubles() {
     }
 }
 
+/// The pause that follows is the pace's affair.
+#[test]
+fn a_listing_that_was_refused_for_its_rate_comes_again_after_a_second() {
+    let mut lister = range(3);
+    let (id, ..) = next(&mut lister, secs(1), LATER);
+    assert_eq!(lister.broken(id, Broken::Held, secs(5), &mut jitter()), None);
+    assert!(nothing(&mut lister, secs(6) - ms(1), LATER));
+    next(&mut lister, secs(6), LATER);
+}
+
 #[test]
 fn the_third_failure_in_a_row_halves_the_window() {
     let mut lister = range(50);

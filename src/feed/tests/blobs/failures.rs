@@ -293,3 +293,60 @@ fn a_blob_that_an_earlier_run_was_told_is_not_there_is_gone_at_the_first_word_on
     assert_eq!(outcome(GapReason::Expired), Some((GapReason::NotFound, FINAL)));
     assert_eq!(outcome(GapReason::Unreadable), None, "nobody said so before: it is still unreadable");
 }
+
+/// A request that never left says nothing about a blob, not even about one that has a gap; behind the floor the gap stands for it.
+#[test]
+fn an_attempt_in_which_nobody_was_asked_decides_nothing() {
+    let unasked = |blobs: &mut Blobs, floor: Time| {
+        let failure = BlobFailure { asked: false, floor, ..failure(&Fault::BadReply) };
+        blobs.failed(failure, secs(100), server(3), &mut jitter())
+    };
+    let mut blobs = fetching(poller(), 0);
+    for _ in 0..5 {
+        assert!(matches!(fail(&mut blobs, &Fault::BadReply, 0, server(3)), Verdict::Later(_)));
+    }
+    let gap = told(fail(&mut blobs, &Fault::BadReply, 0, server(3)));
+    assert_eq!(gap, Some((GapReason::Unreadable, PROVISIONAL, 6)));
+    assert!(matches!(unasked(&mut blobs, Time::MIN), Verdict::Later(_)), "as if it had not been tried");
+    let behind = entry(0).created + secs(1);
+    assert_eq!(told(unasked(&mut fetching(poller(), 0), behind)), Some((GapReason::Unreadable, PROVISIONAL, 0)));
+    assert_eq!(told(unasked(&mut fetching(poller(), 0), entry(0).created)), None);
+}
+
+/// What counts of wrong addresses is how many listings told one, until none can tell another.
+#[test]
+fn wrong_addresses_count_once_for_each_listing_and_each_time_after_the_blob_has_expired() {
+    let astray = |blobs: &mut Blobs, at: Time| told(fail(blobs, &Fault::ForeignOrigin, 0, at));
+    let told_of = |expires: Time| BlobEntry { expires: Some(expires), ..entry(0) };
+    let wrong = Some((GapReason::Unreadable, PROVISIONAL, 0));
+
+    let (mut blobs, expires) = (poller(), server(500));
+    blobs.add(told_of(expires), true);
+    blobs.next_fetch(secs(100));
+    for _ in 0..20 {
+        assert_eq!(astray(&mut blobs, server(499)), None, "one listing said so");
+    }
+    for _ in 0..4 {
+        assert_eq!(astray(&mut blobs, expires), None);
+    }
+    assert_eq!(astray(&mut blobs, expires), wrong);
+
+    let mut blobs = poller();
+    blobs.add(told_of(expires), true);
+    blobs.next_fetch(secs(100));
+    for _ in 0..5 {
+        assert_eq!(astray(&mut blobs, server(3)), None);
+        blobs.add(told_of(expires), true);
+    }
+    assert_eq!(astray(&mut blobs, server(3)), wrong);
+
+    // Failures of other kinds are none of these.
+    let mut blobs = poller();
+    blobs.add(told_of(expires), true);
+    blobs.next_fetch(secs(100));
+    for _ in 0..5 {
+        assert_eq!(told(fail(&mut blobs, &Fault::BadReply, 0, server(3))), None);
+        blobs.add(told_of(expires), true);
+    }
+    assert_eq!(astray(&mut blobs, server(3)), None);
+}
