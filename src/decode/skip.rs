@@ -29,16 +29,20 @@ pub(super) fn plain_end(bytes: &[u8], from: usize) -> usize {
 fn stops(word: u64) -> u64 {
     let quote = word ^ (ONES * b'"' as u64);
     let backslash = word ^ (ONES * b'\\' as u64);
-    let zero = |w: u64| w.wrapping_sub(ONES) & !w;
     let control = word.wrapping_sub(ONES * 0x20) & !word;
-    (zero(quote) | zero(backslash) | control) & HIGHS
+    (zeros(quote) | zeros(backslash) | control) & HIGHS
 }
 
 /// True if one of the eight bytes is a backslash.
 #[inline]
 pub(super) fn has_backslash(word: u64) -> bool {
-    let backslash = word ^ (ONES * b'\\' as u64);
-    backslash.wrapping_sub(ONES) & !backslash & HIGHS != 0
+    zeros(word ^ (ONES * b'\\' as u64)) & HIGHS != 0
+}
+
+/// The high bit of the lowest byte that is zero, if one is; above it the high bits say nothing.
+#[inline]
+fn zeros(word: u64) -> u64 {
+    word.wrapping_sub(ONES) & !word
 }
 
 /// The first position at or after `from` that holds no JSON white space.
