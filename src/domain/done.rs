@@ -116,6 +116,16 @@ mod tests {
     }
 
     #[test]
+    fn the_newest_is_known_to_five_minutes() {
+        let mut set = DoneSet::default();
+        assert_eq!(set.newest(), None);
+        for minute in [61, 3, 59] {
+            set.insert(BlobKey::new(&ContentId(format!("blob{minute}")), Time(minute * 60_000)));
+        }
+        assert_eq!(set.newest(), Some(Time(60 * 60_000)));
+    }
+
+    #[test]
     fn a_bucket_is_five_minutes() {
         let of = |ms| DoneSet::bucket_of(Time(ms));
         assert_eq!([of(-1), of(0), of(299_999), of(300_000), of(600_000)], [-1, 0, 0, 1, 2]);

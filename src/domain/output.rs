@@ -97,4 +97,10 @@ mod tests {
         }
         assert!("RAW".parse::<OutputFormat>().is_err());
     }
+
+    #[test]
+    fn all_but_one_are_json() {
+        let others: Vec<_> = OutputFormat::ALL.into_iter().filter(|format| !format.is_json()).collect();
+        assert_eq!(others, [OutputFormat::Cef]);
+    }
 }

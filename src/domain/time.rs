@@ -130,6 +130,28 @@ mod tests {
     }
 
     #[test]
+    fn a_fraction_may_be_of_any_length() {
+        let at = |fraction: &str| Time::parse(&format!("2026-03-01T12:02:18{fraction}"));
+        let whole = at("").unwrap();
+        for digits in 1..=9 {
+            let fraction = &".123456789"[..=digits];
+            assert_eq!(at(fraction), at(&format!("{fraction}Z")), "{fraction}");
+            assert_eq!(at(fraction).map(Time::floor_second), Some(whole), "{fraction}");
+        }
+        // Nobody writes more than nine: what such a text means does not matter, but that reading it ends does.
+        for digits in 10..20 {
+            assert!(at(&format!(".{}", "1".repeat(digits))).is_none_or(|t| t.floor_second() == whole), "{digits} digits");
+        }
+    }
+
+    #[test]
+    fn date_and_time_stand_beside_a_t() {
+        assert_eq!(Time::parse("2026-03-01 12:02:18"), None);
+        assert_eq!(Time::parse("2026-03-01"), None);
+        assert_eq!(Time::parse(""), None);
+    }
+
+    #[test]
     fn times_that_can_not_be_shown_are_their_nearest_bound() {
         assert_eq!(Time::MIN.utc(), DateTime::<Utc>::MIN_UTC);
         assert_eq!(Time::MAX.utc(), DateTime::<Utc>::MAX_UTC);

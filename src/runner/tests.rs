@@ -1,16 +1,19 @@
 //! The shell against a service on paper: no sockets, no disk.
 
 use std::collections::VecDeque;
+use std::sync::Mutex;
 
 use bytes::Bytes;
 use secrecy::SecretString;
+use tokio::sync::mpsc;
 
-use super::requests::{Listed, Report};
+use super::driver::STOP_FETCHES;
+use super::requests::{Listed, Report, Session};
 use super::*;
 use crate::api::ApiSettings;
 use crate::auth::{Credentials, TokenSource};
-use crate::domain::{BlobEntry, ContentId, ContentType, FeedId, GapReason, OutputFormat, Window};
-use crate::feed::{FetchOrder, ListingId, Mode, Moment, Plan};
+use crate::domain::{BlobEntry, ContentId, ContentType, Fault, FeedId, GapReason, OutputFormat, Window};
+use crate::feed::{FetchOrder, Input, ListingId, Mode, Moment, Plan};
 use crate::sink::MemorySink;
 use crate::store::MemoryStore;
 use crate::wire::{Body, Headers, Reply, Request, WireError};

@@ -248,6 +248,9 @@ mod tests {
         assert_eq!(letters.keep(&feed(), &[letter(1, &[0; 600])]).unwrap(), Kept::Full);
         assert_eq!(std::fs::read(letters.path(&feed().tenant)).unwrap(), before);
         assert_eq!(letters.keep(&feed(), &[letter(2, b"two")]).unwrap(), Kept::All);
+        let place = letters.place(&feed().tenant);
+        let file = letters.path(&feed().tenant);
+        assert!(place.contains(file.to_str().unwrap()) && place.contains("600 bytes"), "{place}");
     }
 
     #[test]

@@ -202,6 +202,17 @@ mod tests {
     }
 
     #[test]
+    fn the_memory_of_the_lines_comes_back_empty() {
+        let (_dir, mut sink) = delivery(1 << 20);
+        let mut lines = Vec::with_capacity(1000);
+        lines.extend_from_slice(b"{}\n");
+        let mut receipt = sink.write(Batch { lines, ..batch(claim(), Vec::new()) }).unwrap();
+        let spent = receipt.take_spent();
+        assert_eq!((spent.len(), spent.capacity()), (0, 1000));
+        assert_eq!(receipt.take_spent().capacity(), 0, "it is there once");
+    }
+
+    #[test]
     fn a_blob_that_lost_a_dead_letter_ends_as_a_gap() {
         let (_dir, mut sink) = delivery(10);
         let mut first = claim();
@@ -209,6 +220,7 @@ mod tests {
         first.parts.push(part("other"));
         let receipt = sink.write(batch(first, vec![letter("large")])).unwrap();
         assert_eq!(receipt.dead_letters_lost(), 1);
+        let kept = sink.dead_letters.place(&receipt.claim().feed.tenant);
         assert_eq!(receipt.claim().parts, [part("other")], "a part without its dead letter is not claimed");
         assert!(receipt.claim().gaps.is_empty(), "the blob is still under way");
 
@@ -218,6 +230,7 @@ mod tests {
         assert_eq!(receipt.done, [(key("other"), Counts::default())]);
         let [gap] = &receipt.gaps[..] else { panic!("{:?}", receipt.gaps) };
         assert_eq!((gap.id, gap.reason, gap.provisional), (GapId::of_blob(key("large")), GapReason::DeadLetterFull, false));
+        assert!(gap.detail.starts_with(&kept), "{}", gap.detail);
         assert!(sink.withheld.is_empty());
     }
 
@@ -232,6 +245,17 @@ mod tests {
             let receipt = sink.write(batch(said, vec![letter("large")])).unwrap();
             assert_eq!(receipt.claim().records.len(), remembered, "{limit}");
         }
+    }
+
+    #[test]
+    fn no_receipt_for_an_output_that_fails() {
+        let dir = tempfile::tempdir().unwrap();
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let mut sink = Delivery::new(Output::new(full, "test").unwrap(), DeadLetters::new(dir.path(), 1 << 20));
+        let error = sink.write(batch(claim(), vec![letter("a")])).unwrap_err();
+        assert!(matches!(error, SinkError::Full { .. }), "{error}");
+        assert!(!dir.path().join("dead-letter").exists(), "lines come first");
+        assert_eq!(sink.write(batch(claim(), Vec::new())).unwrap_err(), error, "it takes no further batch");
     }
 
     #[test]
@@ -285,6 +309,7 @@ mod tests {
             said.gaps = vec![gap("a", GapReason::Expired, provisional, closed)];
             assert_eq!(sink.write(batch(said.clone(), Vec::new())).unwrap().into_claim().gaps, said.gaps);
             assert_eq!(sink.withheld.len(), waits, "{provisional} {closed:?}");
+            assert!(sink.withheld.contains_key(&(said.feed, key("b"))), "that of another blob stays");
         }
         // The same blob of another feed is another blob.
         let (_dir, mut sink) = with_lost(&["a"]);

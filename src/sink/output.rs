@@ -365,6 +365,14 @@ mod tests {
         assert!(matches!(error, SinkError::Full { .. }), "{error}");
     }
 
+    /// A regular file, as far as the system says, that takes a thread's name; neither it nor its directory knows fsync.
+    #[test]
+    fn what_a_file_does_not_sync_is_not_delivered_but_a_directory_may_know_no_sync() {
+        let file = OpenOptions::new().write(true).open("/proc/thread-self/comm").unwrap();
+        let mut output = Output::new(file, "test").unwrap();
+        assert!(output.deliver(b"one\n").is_err());
+    }
+
     #[test]
     fn a_descriptor_that_can_not_be_written_is_closed() {
         let dir = tempfile::tempdir().unwrap();

@@ -5,7 +5,7 @@ use super::run::{Run, usual};
 use super::*;
 use crate::domain::{Fault, Gap, GapReason};
 use crate::feed::cases::{date, follow, memory, range, settings};
-use crate::feed::{Action, FeedSettings, Finish, Input, Memory, Mode, Notice, Plan, Standing};
+use crate::feed::{Action, FeedSettings, Finish, Input, Memory, Mode, Notice, Now, Plan, Standing};
 
 fn gaps(run: &Run) -> Vec<Gap> {
     run.claims().into_iter().flat_map(|claim| claim.gaps).collect()
@@ -131,4 +131,29 @@ fn a_gap_of_no_length_is_none() {
         run.step();
         assert_eq!(run.notices().iter().filter(|notice| matches!(notice, Notice::Gap(_))).count(), found);
     }
+}
+
+/// A reply that tells what the local clock tells is believed at once. What it would write off waits until others say so too, and
+/// they are asked for, but not in the same moment.
+#[test]
+fn nothing_is_written_off_by_one_reply_that_jumps_and_a_second_is_asked_for_soon() {
+    let far = secs(10 * 24 * HOUR);
+    let told = move |now: Now| now.wall - if now.mono < secs(100) { far } else { Duration::ZERO };
+    let answer = move |action: &Action, now: Now| {
+        let date = Some(told(now));
+        match action {
+            Action::CheckSubscription => vec![Input::Subscription { standing: Standing::Enabled, date }],
+            Action::List { id, .. } => vec![Input::PageEnd { id: *id, next: None, date }],
+            _ => usual(&[], action, now),
+        }
+    };
+    let mut run = Run::new(follow(), memory(BASE - far - secs(HOUR)), answer);
+    run.until(secs(2_000));
+    let jumped = run.times(|action| matches!(action, Action::List { .. })).into_iter().find(|at| *at >= secs(100)).unwrap();
+    let checks = run.times(|action| *action == Action::CheckSubscription);
+    let asked = checks.iter().filter(|at| **at >= jumped).collect::<Vec<_>>();
+    assert_eq!(asked[..2], [&(jumped + Duration::from_millis(300)), &(jumped + Duration::from_millis(600))], "{checks:?}");
+    let [gap] = &gaps(&run)[..] else { panic!("{:?}", gaps(&run)) };
+    assert_eq!(gap.reason, GapReason::OutagePastRetention);
+    assert!(gap.found >= BASE + jumped + Duration::from_millis(600), "{gap:?}");
 }
