@@ -228,6 +228,102 @@ impl Pace {
 mod tests {
     use super::*;
 
+    /// What is known of a quota since a refusal at the time zero.
+    fn known(limit: impl Into<Option<f64>>, confirmed: bool) -> Quota {
+        Quota { limit: limit.into(), confirmed, hold: HOLD.0, changed: Duration::ZERO, refused: Duration::ZERO }
+    }
+
+    #[test]
+    fn a_refusal_soon_after_another_tells_that_the_first_told_too_much() {
+        // (limit, worked, seconds since the last refusal) of a service that let 5,000 through and was asked 1,000 a minute.
+        for (limit, worked, after, rate) in [
+            (Some(1_000.0), true, 0, 940.0),
+            (Some(1_000.0), true, 1_199, 940.0),
+            (Some(1_000.0), true, 1_200, 4_900.0),
+            (Some(1_000.0), true, 1_201, 4_900.0),
+            (Some(1_000.0), false, 10, 4_900.0),
+            (None, true, 10, 4_900.0),
+        ] {
+            let learned = known(limit, false).refused_at(5_000.0, 1_000.0, worked, Duration::from_secs(after));
+            assert!((learned - rate).abs() < 0.001, "{limit:?}, {worked}, {after} s: {learned}");
+        }
+    }
+
+    #[test]
+    fn refusals_confirm_each_other_within_a_twentieth() {
+        // (what was let through, seconds since the last refusal, confirmed before, confirmed by it), where the limit was 1,000.
+        for (let_through, after, before, confirmed) in [
+            (1_040.0, 2_000, false, true),
+            (960.0, 2_000, false, true),
+            (1_060.0, 2_000, false, false),
+            (940.0, 2_000, false, false),
+            (1_060.0, 2_000, true, false),
+            (500.0, 10, true, true),
+            (500.0, 10, false, false),
+        ] {
+            let mut quota = known(1_000.0, before);
+            quota.refused_at(let_through, 5_000.0, true, Duration::from_secs(after));
+            assert_eq!(quota.confirmed, confirmed, "{let_through}, {after} s, {before}");
+        }
+    }
+
+    #[test]
+    fn each_confirmation_doubles_the_time_without_a_probe_up_to_two_hours() {
+        let mut quota = known(1_000.0, true);
+        for minutes in [40, 80, 120, 120] {
+            quota.refused_at(1_000.0, 1_000.0, false, Duration::ZERO);
+            assert_eq!(quota.hold, Duration::from_secs(minutes * 60));
+        }
+    }
+
+    #[test]
+    fn a_rate_below_a_confirmed_quota_comes_back_to_it_at_once() {
+        let soon = Duration::from_secs(10);
+        for (rate, raised, confirmed) in
+            [(500.0, 625.0, true), (800.0, 940.0, true), (1_049.0, 1_049.0, true), (1_051.0, 1_313.75, false)]
+        {
+            let mut quota = known(1_000.0, true);
+            assert_eq!((quota.raised(soon, rate), quota.confirmed), (raised, confirmed), "{rate}");
+        }
+    }
+
+    #[test]
+    fn only_what_worked_since_makes_a_refusal_another_one() {
+        for (works, rate) in [(true, 921), (false, 980)] {
+            let mut pace = Pace::new(6_000, None);
+            let at = Duration::from_secs;
+            (0..1_000).for_each(|_| pace.succeeded(at(1)));
+            let until = pace.throttled(at(1), at(1), Some(at(2)), &mut Jitter::new(1));
+            pace.take(until);
+            if works {
+                pace.succeeded(until);
+            }
+            pace.throttled(until, until, None, &mut Jitter::new(1));
+            assert_eq!(pace.per_minute(), rate, "{works}");
+        }
+    }
+
+    #[test]
+    fn refusals_that_say_nothing_leave_a_twentieth_of_the_ceiling() {
+        for (ceiling, floor) in [(600, 30), (10, 1), (1_000_000, 50)] {
+            let mut pace = Pace::new(ceiling, None);
+            for second in 0..100 {
+                let at = Duration::from_secs(second * 200);
+                pace.throttled(at, at, Some(Duration::from_secs(1)), &mut Jitter::new(1));
+            }
+            assert_eq!(pace.per_minute(), floor, "{ceiling}");
+        }
+    }
+
+    #[test]
+    fn blobs_that_come_one_after_the_other_and_leave_others_waiting_widen_it() {
+        for (full, width) in [(true, 8), (false, 4)] {
+            let mut pace = Pace::new(6_000, None);
+            (0..=24).for_each(|n| pace.fetched(Duration::from_millis(n * 20), full));
+            assert_eq!(pace.width(), width);
+        }
+    }
+
     fn admitted(pace: &mut Pace, from: Duration, to: Duration) -> u32 {
         let (mut now, mut n) = (from, 0);
         while now < to {

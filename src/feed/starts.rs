@@ -135,6 +135,38 @@ fn a_pending_blob_keeps_its_entry_when_a_listing_starts_in_its_second() {
     assert_eq!(asked, Some(blob(created)));
 }
 
+/// What leads to a part of an unknown blob tells where to look for all of it; of a known blob it tells nothing.
+#[test]
+fn a_blob_in_the_first_second_of_a_request_is_looked_up_unless_it_is_known() {
+    for known in [false, true] {
+        let mut feed = Feed::new(settings(follow()), memory(BASE - DAY), at(0));
+        actions(&mut feed, at(0));
+        let first = lists(told(&mut feed, at(1), Standing::Enabled));
+        let ((live, window), (backlog, _)) = (*first.first().expect("the live end"), *first.last().expect("the backlog"));
+        let created = window.from() + Duration::from_millis(300);
+        if known {
+            feed.handle(at(2), Input::Entries { id: backlog, entries: vec![blob(created)] });
+        }
+        feed.handle(at(2), Input::Entries { id: live, entries: vec![blob(created)] });
+        for id in [live, backlog] {
+            feed.handle(at(2), Input::PageEnd { id, next: None, date: date(at(2)) });
+        }
+        let (mut fetched, mut looked) = (false, false);
+        // From five minutes before to the end of its second.
+        let second = created.floor_second();
+        let look = Window::new(second - Duration::from_secs(300), second + Duration::from_secs(1)).unwrap();
+        for now in (3..20).map(at) {
+            let asked = actions(&mut feed, now);
+            fetched |= fetches(&asked);
+            for (id, window) in lists(asked) {
+                looked |= window == look;
+                feed.handle(now, Input::PageEnd { id, next: None, date: date(now) });
+            }
+        }
+        assert_eq!((fetched, looked), (known, !known));
+    }
+}
+
 /// An entry without a time that can be read was taken for one in the first second of its request, and put off each time.
 #[test]
 fn a_blob_whose_entry_tells_no_time_is_fetched() {

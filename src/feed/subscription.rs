@@ -214,6 +214,20 @@ mod tests {
         assert_eq!(s.wake(), Some(Duration::from_secs(5 + 960)));
     }
 
+    #[test]
+    fn a_note_that_is_half_a_minute_old_will_do() {
+        let t0 = Time(1_000_000_000);
+        for (late, starts) in [(0, true), (1, false)] {
+            let mut s = Subscription::new(Mode::Auto, None);
+            s.step(Duration::ZERO, t0);
+            s.told(Standing::Missing, Duration::ZERO, t0);
+            assert_eq!(s.step(Duration::ZERO, t0), Step::Save(t0));
+            s.saved();
+            let step = s.step(Duration::ZERO, t0 + NOTE_AGE_MAX + Duration::from_millis(late));
+            assert_eq!(step == Step::Start, starts, "{late}");
+        }
+    }
+
     /// Found by the simulation: the process was suspended while the note was committed, and killed after the start.
     #[test]
     fn a_start_whose_note_is_old_is_noted_again_but_not_for_ever() {

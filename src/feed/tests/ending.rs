@@ -167,6 +167,39 @@ fn once_waits_for_a_blob_of_an_earlier_run_that_is_under_way() {
     assert_eq!(run.finish(), Some(Finish::Complete));
 }
 
+#[test]
+fn once_waits_for_a_further_attempt_too() {
+    let blob = entry(0);
+    let (mut fetches, mut lists) = (0, 0);
+    let mut run = Run::new(Plan::Once, with_a_gap(&blob, 1), move |action, now| match action {
+        Action::Fetch(order) => {
+            fetches += 1;
+            let (key, fault, date) = (order.entry.key(), Fault::BadReply, date(now));
+            let failed = Input::BlobFailed { key, fault, detail: "made up".into(), print: None, date };
+            if fetches == 1 { vec![failed] } else { Vec::new() }
+        }
+        // The last listing takes until the second attempt is under way.
+        Action::List { .. } if lists == 1 => Vec::new(),
+        Action::List { .. } => {
+            lists += 1;
+            usual(&[], action, now)
+        }
+        _ => usual(&[], action, now),
+    });
+    run.until(secs(200));
+    assert_eq!((run.fetched().len(), run.finish()), (2, None));
+    let last = run.log.iter().rev().find_map(|(_, action)| match action {
+        Action::List { id, .. } => Some(*id),
+        _ => None,
+    });
+    run.handle(Input::PageEnd { id: last.unwrap(), next: None, date: date(run.clocks()) });
+    run.until(secs(210));
+    assert_eq!(run.finish(), None);
+    finish_blob(&mut run, &blob);
+    run.until(secs(220));
+    assert_eq!(run.finish(), Some(Finish::Complete));
+}
+
 /// Found by the simulation: listing took the few requests that there were, and when it was done the run ended.
 #[test]
 fn once_asks_for_each_gap_of_an_earlier_run_at_least_once_however_few_requests_it_may_send() {

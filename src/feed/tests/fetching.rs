@@ -275,6 +275,28 @@ fn a_backlog_without_room_waits_until_what_is_known_has_drained() {
     assert_eq!(run.feed.status(run.clocks()).balance.done, 3_200);
 }
 
+/// Where the rate is the limit, more at once would only cost memory.
+#[test]
+fn blobs_that_wait_for_their_turn_and_not_for_room_do_not_widen_it() {
+    let blobs: Vec<_> = (0..300).map(|n| BlobEntry { created: server(1) - secs(20_000 + n), ..entry(n) }).collect();
+    let settings = FeedSettings { per_minute: 600, ..settings(range()) };
+    let mut run = Run::with(settings, Memory::default(), move |action, now| match action {
+        Action::Fetch(_) => Vec::new(),
+        _ => usual(&blobs, action, now),
+    });
+    let (mut answered, mut widths) = (0, std::collections::BTreeSet::new());
+    for _ in 0..500 {
+        run.until(run.now + ms(50));
+        for blob in run.fetched().into_iter().skip(answered) {
+            run.handle(done(&blob, 10, run.clocks()));
+            answered += 1;
+            widths.insert(run.feed.pace.width());
+        }
+    }
+    assert!(answered > 200, "{answered}");
+    assert_eq!(widths.into_iter().collect::<Vec<_>>(), [4]);
+}
+
 /// Another listing may have a better entry; for a blob that nobody waits for, there is nothing to look for.
 #[test]
 fn an_entry_that_leads_elsewhere_is_looked_up_anew() {
@@ -285,8 +307,8 @@ fn an_entry_that_leads_elsewhere_is_looked_up_anew() {
         };
         run.log.iter().filter_map(|(_, action)| window(action)).collect()
     };
-    for waiting in [true, false] {
-        let mut run = held(follow(), None, vec![aged(300)]);
+    for (plan, waiting) in [(follow(), true), (follow(), false), (range(), true), (range(), false)] {
+        let mut run = held(plan, None, vec![aged(300)]);
         assert_eq!(run.fetched(), [aged(300)]);
         let blob = if waiting { aged(300) } else { aged(299) };
         let before = windows(&run).len();

@@ -110,6 +110,25 @@ fn after_a_sleep_the_poll_does_not_wait_until_it_is_due() {
     assert!(polls(Duration::ZERO, secs(30)));
 }
 
+/// Refusals tell that the service is behind its `Date`: what is not yet to be listed by its time is not woken up for either.
+#[test]
+fn a_poll_that_is_overdue_by_the_date_alone_costs_no_busy_loop() {
+    let mut lister = caught_up(secs(600), secs(1), 3 * HOUR);
+    let slept = server(3 * HOUR) + LIVE_SPAN;
+    let mut now = secs(100);
+    for _ in 0..3 {
+        let (id, _) = lister.next(now, slept + secs(500), false).unwrap();
+        assert_eq!(lister.purpose(id), Some(Purpose::Live));
+        lister.broken(id, Broken::Window, now, &mut jitter());
+        now += secs(100);
+    }
+    for (late, overdue) in [(119, false), (122, true)] {
+        assert_eq!(lister.wake(now, slept + secs(late)) == Some(now + ms(1)), overdue, "{late}");
+        let asked = lister.next(now, slept + secs(late), false);
+        assert_eq!(asked.is_some_and(|(id, _)| lister.purpose(id) == Some(Purpose::Live)), overdue, "{late}");
+    }
+}
+
 /// The overlap finds blobs that are listed late; where that costs pages it is narrowed.
 #[test]
 fn the_overlap_of_live_listings_follows_their_cost() {
