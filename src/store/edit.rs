@@ -117,3 +117,87 @@ pub(super) fn unreadable(key: &[u8]) -> StoreError {
 pub(super) fn printable(key: &[u8]) -> String {
     String::from_utf8_lossy(&key[..key.len().min(120)]).escape_default().to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::domain::{ContentType, FeedId};
+
+    /// Five values; counts the keys that were shown.
+    struct Counting {
+        values: BTreeMap<Vec<u8>, Vec<u8>>,
+        shown: Cell<usize>,
+    }
+
+    impl Counting {
+        fn new() -> Self {
+            let value = |n: u8| (vec![n], frame::seal(&[n], b"payload"));
+            Self { values: (1..=5).map(value).collect(), shown: Cell::new(0) }
+        }
+    }
+
+    impl Values for Counting {
+        fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+            Ok(self.values.get(key).cloned())
+        }
+
+        fn walk(&self, from: &[u8], to: &[u8], each: &mut Each<'_>) -> Result<(), StoreError> {
+            for (key, value) in self.values.range(from.to_vec()..to.to_vec()) {
+                self.shown.set(self.shown.get() + 1);
+                if each(key, value)?.is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        }
+    }
+
+    fn edit(values: &Counting) -> Edit<'_> {
+        let tenant = "11111111-0000-4000-8000-000000000001".parse().unwrap();
+        Edit::new(values, Keys::new(&FeedId { tenant, content_type: ContentType::AuditGeneral }), 7)
+    }
+
+    #[test]
+    fn what_stays_as_it_is_is_not_written() {
+        let values = Counting::new();
+        let mut same = edit(&values);
+        same.put(vec![1], b"payload").unwrap();
+        same.remove(vec![9]).unwrap();
+        assert_eq!(same.finish(), (Writes::new(), 7));
+        let mut other = edit(&values);
+        other.put(vec![1], b"another").unwrap();
+        let (writes, digest) = other.finish();
+        assert_eq!((writes.len(), digest == 7), (1, false));
+    }
+
+    #[test]
+    fn a_list_reads_no_further_than_it_must() {
+        let values = Counting::new();
+        let mut edit = edit(&values);
+        edit.remove(vec![1]).unwrap();
+        edit.put(vec![0], b"payload").unwrap();
+        edit.put(vec![6], b"payload").unwrap();
+        for (limit, keys, shown) in [(1, vec![0], 2), (2, vec![0, 2], 3), (100, vec![0, 2, 3, 4, 5, 6], 5)] {
+            values.shown.set(0);
+            let listed = edit.list((vec![0], vec![9]), limit).unwrap();
+            assert_eq!(listed, keys.into_iter().map(|key| vec![key]).collect::<Vec<_>>());
+            assert_eq!(values.shown.get(), shown, "with a limit of {limit}");
+        }
+        values.shown.set(0);
+        for (from, to, limit) in [(3, 3, 9), (4, 3, 9), (0, 9, 0)] {
+            assert_eq!(edit.list((vec![from], vec![to]), limit).unwrap(), Vec::<Vec<u8>>::new());
+        }
+        assert_eq!(values.shown.get(), 0);
+    }
+
+    #[test]
+    fn errors_name_the_key() {
+        let key = b"v1/tenant/\x01";
+        let StoreError::Damaged { detail } = unreadable(key) else { panic!("another error") };
+        assert!(detail.starts_with(r"v1/tenant/\u{1}: "), "{detail}");
+        let StoreError::Damaged { detail } = payload(key, b"").unwrap_err() else { panic!("another error") };
+        assert!(detail.starts_with("v1/tenant/"), "{detail}");
+    }
+}

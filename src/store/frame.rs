@@ -3,6 +3,7 @@
 //! `version: 1 byte, checksum: 8 bytes little-endian, payload`. The checksum is SipHash-1-3 over key, version and
 //! payload, so a value that has strayed to another key is found out too.
 
+use std::cmp::Ordering;
 use std::hash::Hasher;
 
 use siphasher::sip::SipHasher13;
@@ -42,10 +43,10 @@ pub(super) fn open<'a>(key: &[u8], value: &'a [u8]) -> Result<&'a [u8], FrameErr
     if checksum(key, header[0], payload).to_le_bytes() != header[1..] {
         return Err(FrameError::Damaged("its checksum is wrong"));
     }
-    match header[0] {
-        VERSION => Ok(payload),
-        newer if newer > VERSION => Err(FrameError::Newer(newer)),
-        _ => Err(FrameError::Damaged("its version never existed")),
+    match header[0].cmp(&VERSION) {
+        Ordering::Equal => Ok(payload),
+        Ordering::Greater => Err(FrameError::Newer(header[0])),
+        Ordering::Less => Err(FrameError::Damaged("its version never existed")),
     }
 }
 
@@ -103,5 +104,9 @@ mod tests {
         let sum = checksum(b"key", VERSION + 1, b"payload").to_le_bytes();
         value[1..HEADER].copy_from_slice(&sum);
         assert_eq!(open(b"key", &value), Err(FrameError::Newer(VERSION + 1)));
+        value[0] = 0;
+        let sum = checksum(b"key", 0, b"payload").to_le_bytes();
+        value[1..HEADER].copy_from_slice(&sum);
+        assert!(matches!(open(b"key", &value), Err(FrameError::Damaged(_))), "there was none before the first");
     }
 }

@@ -1,5 +1,7 @@
 //! The keys: `v1/<tenant>/<content type>/…`, ordered so that one feed lies together and each kind in order of time.
 
+use std::cmp::Ordering;
+
 use super::frame::VERSION;
 use crate::domain::{BlobKey, FeedId, GapId, Time};
 
@@ -120,10 +122,11 @@ pub(super) fn parse(key: &[u8]) -> Result<(FeedId, Name), KeyError> {
     let text = std::str::from_utf8(key).map_err(|_| KeyError::Foreign)?;
     let mut parts = text.split('/');
     let version = parts.next().and_then(|v| v.strip_prefix('v')).and_then(|v| v.parse::<u8>().ok());
-    match version {
-        Some(VERSION) => {}
-        Some(newer) if newer > VERSION => return Err(KeyError::Newer(newer)),
-        _ => return Err(KeyError::Foreign),
+    let version = version.ok_or(KeyError::Foreign)?;
+    match version.cmp(&VERSION) {
+        Ordering::Equal => {}
+        Ordering::Greater => return Err(KeyError::Newer(version)),
+        Ordering::Less => return Err(KeyError::Foreign),
     }
     let feed = parts.next().zip(parts.next()).and_then(|(tenant, content_type)| {
         Some(FeedId { tenant: tenant.parse().ok()?, content_type: content_type.parse().ok()? })

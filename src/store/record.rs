@@ -240,22 +240,47 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_of_any_length_fits_a_page() {
-        let long = "\u{1}".repeat(20_000);
-        let gap = Gap {
+    fn a_chunk_holds_some_prints_in_order_and_nothing_else() {
+        let most: Vec<u64> = (0..CHUNK_PRINTS as u64).collect();
+        assert_eq!(decode_chunk(&encode_chunk(&most)), Some(most.clone()));
+        let more = [&most[..], &[u64::MAX]].concat();
+        let torn = [&encode_chunk(&most)[..], &[0]].concat();
+        for bytes in [Vec::new(), vec![1], encode_chunk(&more), torn, encode_chunk(&[2, 1]), encode_chunk(&[1, 1])] {
+            assert_eq!(decode_chunk(&bytes), None, "{} bytes", bytes.len());
+        }
+    }
+
+    fn gap(uri: String, detail: String) -> Gap {
+        Gap {
             id: GapId(1),
             reason: GapReason::Unreadable,
             from: Time(1),
             to: Time(1),
             blob: Some(GapBlob {
-                entry: BlobEntry { id: ContentId("blob".into()), uri: long.clone(), created: Time(1), expires: None },
+                entry: BlobEntry { id: ContentId("blob".into()), uri, created: Time(1), expires: None },
                 attempts: 3,
             }),
             provisional: true,
             closed: None,
             found: Time(2),
-            detail: long,
-        };
+            detail,
+        }
+    }
+
+    #[test]
+    fn a_gap_keeps_the_address_that_fits() {
+        let least = encode_gap(&gap(String::new(), "x".repeat(200))).len();
+        for (more, stays) in [(0, true), (1, false)] {
+            let gap = gap("u".repeat(GAP_BYTES - least + more), "x".repeat(201));
+            let kept = decode_gap(&encode_gap(&gap)).unwrap().blob.unwrap().entry.uri;
+            assert_eq!(kept == gap.blob.unwrap().entry.uri, stays, "{} bytes", kept.len());
+        }
+    }
+
+    #[test]
+    fn a_gap_of_any_length_fits_a_page() {
+        let long = "\u{1}".repeat(20_000);
+        let gap = gap(long.clone(), long);
         let stored = encode_gap(&gap);
         assert!(stored.len() <= GAP_BYTES);
         let back = decode_gap(&stored).unwrap();

@@ -181,18 +181,38 @@ mod tests {
         assert_eq!((files(dir.path()).len(), days(&store.engine, &feed(1)).unwrap().len()), (2, 2));
         // Without a look at them they stay until the next process looks.
         remember(&mut store, 1, NOW + DAY * 8, Vec::new());
-        fs::write(dir.path().join("records/notes"), "a person's").unwrap();
+        let tenant = feed(1).tenant;
+        let foreign =
+            ["notes".to_owned(), format!("{tenant}.Audit.General.x"), format!("{tenant}.x.5"), "x.Audit.General.5".into()];
+        foreign.iter().for_each(|name| fs::write(dir.path().join("records").join(name), "a person's").unwrap());
         store.close().unwrap();
         let mut store = open(dir.path());
         assert_eq!(remembered(&mut store, 1, &records(0..20)), 11);
-        assert_eq!(files(dir.path()).len(), 2, "one day's and what is not ours");
+        assert_eq!(files(dir.path()).len(), 5, "one day's and what is not ours");
         remember(&mut store, 1, NOW + DAY * 9, Vec::new());
         assert_eq!(remembered(&mut store, 1, &records(0..20)), 0);
-        assert_eq!((files(dir.path()).len(), days(&store.engine, &feed(1)).unwrap()), (1, vec![]));
+        assert_eq!((files(dir.path()).len(), days(&store.engine, &feed(1)).unwrap()), (4, vec![]));
         // A clock that went back writes a day that is forgotten.
         remember(&mut store, 1, NOW + DAY, records(0..3));
         remember(&mut store, 1, NOW + DAY * 9, records(3..6));
         assert_eq!(remembered(&mut store, 1, &records(0..6)), 3);
+    }
+
+    /// The file that was written last stays open: not that of another feed, and not one that is removed.
+    #[test]
+    fn each_batch_goes_to_the_file_of_its_feed_and_day() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = open(dir.path());
+        assert_eq!(remembered(&mut store, 1, &records(0..1)), 0, "from now on a day that is over is removed at once");
+        for (of, numbers) in [(1, 0..10), (2, 20..30), (1, 10..20), (2, 30..40)] {
+            remember(&mut store, of, NOW, records(numbers));
+        }
+        assert_eq!((remembered(&mut store, 1, &records(0..40)), remembered(&mut store, 2, &records(0..40))), (20, 20));
+        remember(&mut store, 2, NOW + DAY * 8, Vec::new());
+        remember(&mut store, 2, NOW, records(40..50));
+        assert_eq!((remembered(&mut store, 1, &records(0..50)), remembered(&mut store, 2, &records(0..50))), (20, 10));
+        drop(store);
+        assert_eq!(remembered(&mut open(dir.path()), 2, &records(0..50)), 10);
     }
 
     #[test]
@@ -204,6 +224,7 @@ mod tests {
             remember(&mut store, 1, NOW, records(begin..begin + 1_000));
         }
         assert_eq!(remembered(&mut store, 1, &records(0..MANY)), 10_000);
+        assert!(!store.prints.must_learn(), "the files are read once");
         store.close().unwrap();
         let mut store = open(dir.path());
         assert_eq!(remembered(&mut store, 1, &records(0..2 * MANY)), 10_000);

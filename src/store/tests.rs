@@ -8,6 +8,7 @@ mod growth;
 mod model;
 pub(crate) mod mutants;
 mod opening;
+mod places;
 mod restarting;
 mod stale;
 mod truth;
