@@ -199,14 +199,17 @@ pub(crate) fn drain(blobs: usize, quota: u32, per_minute: u32) -> Drain {
             }
         }
         committed.resize((now.saturating_sub(began).as_secs() / 60) as usize, done);
-        let wake = feed.wake(clocks(now)).unwrap_or(Duration::MAX);
         let next = coming.peek().map_or(Duration::MAX, |Reverse(coming)| coming.at);
-        now = now.max(wake.min(next));
-        assert!(now < PATIENCE, "{done} of {blobs} blobs after {now:?}");
-        while coming.peek().is_some_and(|Reverse(coming)| coming.at <= now) {
-            if let Some(Reverse(Coming { input, .. })) = coming.pop() {
-                feed.handle(clocks(now), input);
-            }
+        if next > now {
+            let wake = feed.wake(clocks(now)).unwrap_or(Duration::MAX);
+            now = now.max(wake.min(next));
+            assert!(now < PATIENCE, "{done} of {blobs} blobs after {now:?}");
+        }
+        // One after the other, as the driver has it: what leaves room is followed by what takes it.
+        if coming.peek().is_some_and(|Reverse(coming)| coming.at <= now)
+            && let Some(Reverse(Coming { input, .. })) = coming.pop()
+        {
+            feed.handle(clocks(now), input);
         }
     }
     committed.push(done);

@@ -145,9 +145,8 @@ enum Counting {
 
 /// A backlog without end, a service with this quota: the share of the quota that is used in so many minutes, and of the requests that
 /// are refused.
-fn drain(quota: u32, ceiling: u32, counting: Counting, tells_when: bool) -> (f64, f64) {
+fn drain(quota: u32, ceiling: u32, counting: Counting, tells_when: bool, reply_time: Duration) -> (f64, f64) {
     const MINUTES: u64 = 100;
-    let reply_time = ms(120);
     let mut pace = Pace::new(ceiling, None);
     let (mut now, mut sent, mut jitter) = (secs(17), VecDeque::<Duration>::new(), jitter());
     let (mut taken, mut bucket, mut filled) = (VecDeque::<Duration>::new(), f64::from(quota), now);
@@ -198,7 +197,7 @@ fn a_hidden_quota_is_used_and_hardly_ever_exceeded() {
     for counting in [Counting::Calendar, Counting::Sliding, Counting::Bucket] {
         for (quota, ceiling) in [(2_000, 2_000), (2_000, 2_500), (2_000, 1_000_000), (600, 2_000), (4_000, 1_000_000)] {
             for tells_when in [true, false] {
-                let (used, refused) = drain(quota, ceiling, counting, tells_when);
+                let (used, refused) = drain(quota, ceiling, counting, tells_when, ms(120));
                 if used < 0.95 || refused >= 0.01 {
                     wrong.push(format!("{counting:?} {quota} of {ceiling}, {tells_when}: {used:.3} used, {refused:.4} refused"));
                 }
@@ -206,4 +205,12 @@ fn a_hidden_quota_is_used_and_hardly_ever_exceeded() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// As many at once as that takes, however long a reply takes.
+#[test]
+fn a_rate_is_used_however_slow_the_replies_are() {
+    let used = |reply: u64| (reply, drain(2_000, 2_000, Counting::Sliding, true, ms(reply)).0);
+    let all: Vec<_> = [20, 115, 130, 150, 200, 300, 500, 900].map(used).to_vec();
+    assert!(all.iter().all(|(_, used)| *used >= 0.95), "{all:?}");
 }
