@@ -103,11 +103,16 @@ pub fn inflate(data: &[u8]) {
     assert_same(&damaged, slice, "damaged");
 }
 
-/// What is wrong is wrong for both, but perhaps at another byte and for another reason.
+/// What another decoder takes for right is right, in slices and at once. The other way round, bytes that are too many before a
+/// trailer may be passed over, depending on where a slice ends; what comes out is the same then.
 fn assert_same(body: &[u8], slice: usize, what: &str) {
-    let ours = pieces(body, slice);
-    assert_eq!(ours, pieces(body, body.len().max(1)), "{what}, in slices and at once");
-    assert_eq!(ours.ok(), whole(body).ok(), "{what}, beside another decoder");
+    let (sliced, at_once) = (pieces(body, slice), pieces(body, body.len().max(1)));
+    if let Ok(right) = whole(body) {
+        assert_eq!((sliced.as_ref(), at_once.as_ref()), (Ok(&right), Ok(&right)), "{what}, beside another decoder");
+    }
+    if let (Ok(sliced), Ok(at_once)) = (sliced, at_once) {
+        assert_eq!(sliced, at_once, "{what}, in slices and at once");
+    }
 }
 
 fn gzip(data: &[u8]) -> Vec<u8> {

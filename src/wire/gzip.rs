@@ -4,9 +4,11 @@
 //!
 //! `fdeflate` inflates nearly twice as fast as what knows gzip, but it knows zlib's wrapping (RFC 1950) only. So the header that it
 //! wants is made up, and the member's own header and trailer are read here: the trailer with some care, because the decoder
-//! takes as many bytes as zlib's checksum has behind the data, and up to three more, and does not tell how many.
+//! takes as many bytes as zlib's checksum has behind the data, and up to three more, and does not always let us know how many. Where it
+//! does not, up to three bytes that are too many before a trailer that is right may be passed over.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use bytes::{Buf, Bytes};
 use crc32fast::Hasher;
@@ -74,6 +76,8 @@ struct Member {
     is_empty: bool,
     /// What the decoder took last.
     taken: [u8; TAKEN],
+    /// Where in that the trailer may begin.
+    places: RangeInclusive<usize>,
 }
 
 impl fmt::Debug for Gunzip {
@@ -149,7 +153,8 @@ impl Gunzip {
 
     fn data(&mut self) -> Result<bool, WireError> {
         let Place::Data(member) = &mut self.place else { return Ok(true) };
-        if self.decoded == OUTPUT {
+        let was_full = self.decoded == OUTPUT;
+        if was_full {
             self.output.copy_within(OUTPUT - WINDOW.., 0);
             (self.decoded, self.given) = (WINDOW, WINDOW);
         }
@@ -160,6 +165,13 @@ impl Gunzip {
         };
         member.took(&self.input[..taken]);
         member.gave(&self.output[self.decoded..self.decoded + given]);
+        member.places = match reach {
+            // It takes as many as there is room for before it stops.
+            _ if taken < reach => 0..=0,
+            // And works off what it has before it takes another one, if it can.
+            1 if !was_full => LAST_PLACE..=LAST_PLACE,
+            _ => 0..=LAST_PLACE,
+        };
         self.input.advance(taken);
         self.decoded += given;
         if member.decoder.is_done() {
@@ -179,8 +191,7 @@ impl Gunzip {
             return Ok(false);
         }
         let (trailer, seen) = (member.trailer(), [&member.taken[..], next].concat());
-        let places = if member.is_empty { LAST_PLACE..=LAST_PLACE } else { 0..=LAST_PLACE };
-        for place in places.clone() {
+        for place in member.places.clone() {
             if seen.get(place..place + TRAILER) == Some(&trailer) {
                 self.input.advance(place + TRAILER - TAKEN);
                 self.place = Place::Header(Vec::new());
@@ -188,7 +199,7 @@ impl Gunzip {
             }
         }
         let is_cut = |place: usize| seen.len() < place + TRAILER && trailer.starts_with(&seen[place..]);
-        if places.into_iter().any(is_cut) {
+        if member.places.clone().any(is_cut) {
             return Ok(false);
         }
         Err(self.damaged("its checksum or its length is another one"))
@@ -209,7 +220,7 @@ impl Member {
         decoder.ignore_adler32();
         let began = decoder.read(&ZLIB_HEADER, &mut [], 0, false);
         debug_assert_eq!(began, Ok((ZLIB_HEADER.len(), 0)));
-        Self { decoder, checksum: Hasher::new(), length: 0, is_empty: true, taken: [0; TAKEN] }
+        Self { decoder, checksum: Hasher::new(), length: 0, is_empty: true, taken: [0; TAKEN], places: 0..=LAST_PLACE }
     }
 
     fn took(&mut self, bytes: &[u8]) {
@@ -403,6 +414,20 @@ mod tests {
             assert!(header_length(&other[..=place]).is_err());
         }
         assert!(header_length(&header(2, &[0, 0])).is_err(), "a checksum that is wrong");
+    }
+
+    /// Found by fuzzing: it was passed over where the decoder had swallowed it.
+    #[test]
+    fn a_byte_too_many_before_the_trailer_is_damage() {
+        for (zipped, _) in members() {
+            let mut longer = zipped.clone();
+            let place = zipped.len() - TRAILER;
+            longer.insert(place, zipped[place]);
+            longer.extend_from_slice(&gzip(b"another"));
+            for slice in [1, longer.len()] {
+                assert!(gunzip(longer.chunks(slice).map(<[u8]>::to_vec)).is_err(), "in slices of {slice}");
+            }
+        }
     }
 
     #[test]
