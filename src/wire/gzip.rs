@@ -2,7 +2,7 @@
 //!
 //! All members of a body are read (RFC 1952 allows several); what follows the last one, or is missing from it, is an error.
 //!
-//! `fdeflate` inflates nearly twice as fast as what knows gzip, but it knows zlib's wrapping (RFC 1950) only. So the header that it
+//! `fdeflate` inflates 1.6 times as fast as zlib-rs, which knows gzip, but it knows zlib's wrapping (RFC 1950) only. So the header that it
 //! wants is made up, and the member's own header and trailer are read here: the trailer with some care, because the decoder
 //! takes as many bytes as zlib's checksum has behind the data, and up to three more, and does not always let us know how many. Where it
 //! does not, up to three bytes that are too many before a trailer that is right may be passed over.
