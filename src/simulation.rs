@@ -21,6 +21,7 @@ mod crowd;
 mod darkness;
 mod disk;
 mod ends;
+mod enough;
 mod fate;
 mod life;
 mod manners;
@@ -170,9 +171,9 @@ async fn story(outside: &Outside, beside: &mut Option<Beside>) -> Result<(), Str
             damage(&mut world);
             continue;
         }
-        let (began, due) = {
+        let (began, before, due) = {
             let world = outside.look();
-            (world.now(), world.fate.backfill.filter(|b| beside.is_none() && b.at <= world.elapsed()))
+            (world.now(), world.replies, world.fate.backfill.filter(|b| beside.is_none() && b.at <= world.elapsed()))
         };
         if let Some(backfill) = due {
             let range = beside::range(backfill, began);
@@ -182,7 +183,7 @@ async fn story(outside: &Outside, beside: &mut Option<Beside>) -> Result<(), Str
         through(outside, &mut life, slot.until).await?;
         let world = outside.look();
         let fine = world.now().since(began);
-        if slot.weather == Weather::Fine && world.fate.is_long_enough(fine) && world.is_judged(began) {
+        if slot.weather == Weather::Fine && world.fate.is_long_enough(fine) && world.is_judged(began, before) {
             let owed = world.owed(began, false);
             if !owed.is_empty() {
                 return Err(format!("R25: not out after a fine half hour that began at {began}: {}", owed.join("; ")));

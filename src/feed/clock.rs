@@ -100,10 +100,15 @@ impl ServerClock {
         self.doubtful.is_some()
     }
 
+    /// True if several replies in a row have told about the same time.
+    pub fn is_confirmed(&self) -> bool {
+        self.agreeing >= CONFIRMED_BY
+    }
+
     /// True if the beginning of a feed may be settled by it: the local clock says the same, or several replies do. One
     /// reply of one host whose clock is ahead would leave out what it can't put right later.
     pub fn is_trusted(&self, now: Now) -> bool {
-        self.sample.is_some() && (!self.dated || self.agrees(now) || self.agreeing >= CONFIRMED_BY)
+        self.sample.is_some() && (!self.dated || self.agrees(now) || self.is_confirmed())
     }
 
     /// True if replies have come, but more have to tell the time, or confirm it, before anything may be settled by it.

@@ -91,7 +91,7 @@ impl Feed {
             return false;
         }
         let server = self.server(now);
-        if !self.settled && self.clock.is_trusted(now) {
+        if !self.settled && self.clock.is_trusted(now) && !self.is_place_in_doubt(now) {
             self.settle(server);
         }
         if self.settled && self.subscription.is_enabled() && self.lister.is_none() {
@@ -161,11 +161,22 @@ impl Feed {
         true
     }
 
+    /// True if the place lies in the service's future, and one reply and the local clock alone say so: the replies by which it came to
+    /// lie there say otherwise. It is given up when several agree.
+    pub(super) fn is_place_in_doubt(&self, now: Now) -> bool {
+        !self.settled && self.place_ahead(self.server(now)).is_some() && !self.clock.is_confirmed()
+    }
+
+    /// The place, if it lies in the service's future.
+    fn place_ahead(&self, server: Time) -> Option<Time> {
+        self.memory_floor.filter(|floor| *floor > server + AGREEMENT && self.clock.is_dated())
+    }
+
     /// Fixes where the feed begins and ends, as soon as the service's time is known: no claim is made before.
     pub(super) fn settle(&mut self, server: Time) {
         self.settled = true;
         let retention = (server - SAFE_EDGE).ceil_second();
-        if let Some(ahead) = self.memory_floor.filter(|floor| *floor > server + AGREEMENT && self.clock.is_dated()) {
+        if let Some(ahead) = self.place_ahead(server) {
             // Nothing would be collected until then, and what was left out meanwhile would never be: the blobs that are done
             // stay known, so all of retention is listed again for what is missing.
             self.notice(Notice::PlaceAhead { floor: ahead, server });

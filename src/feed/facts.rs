@@ -31,7 +31,7 @@ impl Feed {
         self.success(now);
         let server = self.server(now);
         let person = self.subscription.told(standing, now.mono, server);
-        if self.clock.wants_witnesses(now) {
+        if self.clock.wants_witnesses(now) || self.is_place_in_doubt(now) {
             self.subscription.check_at(now.mono + WITNESS_AFTER);
             return;
         }

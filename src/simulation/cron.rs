@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::enough::Replies;
 use super::fate::Weather;
 use super::world::{Outside, World};
 use crate::domain::Time;
@@ -35,9 +36,10 @@ impl World {
 
     /// True if a fine half hour that began then shows what it must. A run that has to end, and finds by a wrong local clock that
     /// its place lies before what the service keeps, tells so and does nothing: a person has to set the clock.
-    pub(super) fn is_judged(&self, began: Time) -> bool {
+    pub(super) fn is_judged(&self, began: Time, before: Replies) -> bool {
         let unset = self.is_once() && self.clocks_differ();
-        self.fate.keeps_the_terms() && !self.is_dark_after(began) && !unset
+        let enough = self.replies.were_enough(before, self.fate.requests_needed, self.fate.per_minute);
+        self.fate.keeps_the_terms() && !self.is_dark_after(began) && !unset && enough
     }
 
     /// Whether a run may have ended so. Where nothing fails it brings all there is to its end, unless the clocks differ, or the

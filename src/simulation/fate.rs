@@ -142,6 +142,8 @@ pub(super) struct Fate {
     pub(super) look_back: Duration,
     pub(super) per_minute: u32,
     pub(super) quota: Option<u32>,
+    /// How many requests list three times, and fetch twice, what the service keeps.
+    pub(super) requests_needed: u32,
     pub(super) page_size: usize,
     pub(super) page_key_lifetime: Option<Duration>,
     pub(super) token_lifetime: Duration,
@@ -191,7 +193,8 @@ impl Fate {
         // Enough quota is a term of the promise: in half an hour everything can be listed three times and fetched twice.
         let all = count + if busy { BUSY_BLOBS } else { 0 };
         let pages = all / page_size + 10;
-        let enough = u32::try_from((pages * 3 + all * 2).div_ceil(30)).unwrap_or(u32::MAX).max(3);
+        let requests_needed = u32::try_from(pages * 3 + all * 2).unwrap_or(u32::MAX);
+        let enough = requests_needed.div_ceil(30).max(3);
         let per_minute = enough + dice.pick(&[0, 0, 1, 4]);
         let long_absence = dice.chance(0.04) && !steady;
         let mut slots = weather(&mut dice, poll_interval, calm, long_absence);
@@ -216,6 +219,7 @@ impl Fate {
             look_back: HOUR * dice.pick(&[1, 6, 24, 24]),
             per_minute: if flood { FLOOD_RATE } else { per_minute },
             quota: dice.chance(0.3).then(|| most + u32::try_from(dice.below(4)).unwrap_or(0)).filter(|_| !flood),
+            requests_needed,
             page_size: usize::try_from(page_size).expect("a small number"),
             page_key_lifetime: dice.chance(0.2).then(|| minutes(dice.between(1, 60))),
             token_lifetime: Duration::from_secs(dice.pick(&[120, 600, 3599, 3599, 86_400, 86_400])),

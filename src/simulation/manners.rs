@@ -126,6 +126,7 @@ impl World {
             self.manners.token = Some(now);
             return;
         }
+        self.replies.count(response);
         if response.status == 401 {
             self.manners.refused.push_back(now);
         }

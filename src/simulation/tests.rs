@@ -152,6 +152,13 @@ fn a_seed_always_runs_the_same() {
     }
 }
 
+/// A state that was lost while each page held one blob, and a quota below the rate: a third of its half hour were pauses, and two blobs
+/// of 72 came later. It was asked for them all the same.
+#[test]
+fn pauses_after_throttled_requests_are_no_working_time() {
+    assert_eq!(run(230_207, false).map(|_| ()), Ok(()));
+}
+
 /// Tells one seed step by step, if one is asked for.
 #[test]
 fn replay() {

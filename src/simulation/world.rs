@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::darkness::Darkness;
 use super::ends::Met;
+use super::enough::Replies;
 use super::fate::{BEGIN, Fate, Slot, Weather, skew};
 use super::manners::Manners;
 use super::neighbour::{Tenant, Watch};
@@ -85,6 +86,7 @@ pub(super) struct World {
     pub(super) longest_life: Duration,
     pub(super) wrong: Option<String>,
     pub(super) manners: Manners,
+    pub(super) replies: Replies,
     /// What this process has met that may end it.
     pub(super) met: Met,
     /// How often this process has asked for each blob.
@@ -218,6 +220,7 @@ impl World {
             longest_life: Duration::ZERO,
             wrong: None,
             manners: Manners::default(),
+            replies: Replies::default(),
             met: Met::default(),
             asked: HashMap::new(),
             wrong_pages: 0,

@@ -61,6 +61,23 @@ fn what_an_earlier_run_delivered_is_recognised() {
     state("verify");
 }
 
+/// Nobody was told that the files were gone.
+#[test]
+fn what_can_not_be_recognised_any_more_is_told_once_and_comes_again() {
+    let tenant = service().blob(hours_ago(3), records([mail("a"), mail("b")])).serve();
+    let host = Host::new();
+    assert_same_ids(&host.poll_once(&tenant).run().expect(0).lines(), &["a", "b"]);
+    std::fs::remove_dir_all(host.state().join("records")).unwrap();
+    tenant.has_got(records([mail("b"), mail("new")]));
+    let second = host.poll_once(&tenant).run().expect(0);
+    assert_same_ids(&second.lines(), &["b", "new"]);
+    assert_eq!(second.stderr.matches("records_unrecognised").count(), 1, "{}", second.stderr);
+    second.says(&["of 2 delivered records", "2 can't be", "Nothing is lost"]);
+    tenant.has_got(records([mail("new"), mail("newer")]));
+    let third = host.poll_once(&tenant).run().expect(0);
+    assert_same_ids(&third.lines(), &["newer"]);
+}
+
 #[test]
 fn a_change_of_the_filter_repeats_nothing() {
     let tenant = service().blob(minutes_ago(5), records([mail("a"), click("b")])).serve();
