@@ -162,14 +162,15 @@ fn a_place_in_the_services_future_is_given_up() {
         run.until(secs(5));
         let told = |notice: &Notice| matches!(notice, Notice::PlaceAhead { floor, .. } if *floor == server(1) + secs(ahead));
         assert_eq!(run.notices().iter().filter(|notice| told(notice)).count(), usize::from(given_up), "{ahead}");
-        let floors = run.notices().into_iter().filter_map(|notice| match notice {
-            Notice::Listing { floor, .. } => Some(floor),
+        let listings = run.notices().into_iter().filter_map(|notice| match notice {
+            Notice::Listing { floor, end } => Some((floor, end)),
             _ => None,
         });
-        let floors: Vec<_> = floors.collect();
-        let retention = server(1) - SAFE_EDGE;
-        let right = if given_up { retention..=retention + secs(4) } else { server(1) + secs(ahead)..=server(1) + secs(ahead) };
-        assert!(floors.len() == 1 && right.contains(&floors[0]), "{ahead}: {floors:?}");
+        let listings: Vec<_> = listings.collect();
+        let [(floor, end)] = listings[..] else { panic!("{ahead}: {listings:?}") };
+        let (right, latest) =
+            if given_up { ((end - SAFE_EDGE).ceil_second(), server(2)) } else { (server(1) + secs(ahead), server(1)) };
+        assert!(floor == right && server(1) <= end && end <= latest, "{ahead}: {listings:?}");
         assert!(!run.notices().iter().any(|notice| matches!(notice, Notice::FirstStart { .. })));
     }
 }
