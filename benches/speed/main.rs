@@ -1,6 +1,7 @@
 //! `cargo bench`: measures what docs/performance.md promises, and fails if something that must hold does not.
 //!
-//! `cargo bench -- NAME…` makes single measurements, `--quick` makes shorter ones. The program starts itself for what has to be
+//! `cargo bench -- NAME…` makes single measurements, `--quick` makes shorter ones, `--binary PATH` at the end measures that binary of
+//! the product. The program starts itself for what has to be
 //! a process of its own: the tenant, the bare client, and whatever is looked at from outside.
 #![forbid(unsafe_code)]
 
@@ -61,12 +62,23 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     if child(&words)? {
         return Ok(ExitCode::SUCCESS);
     }
+    let words = match &words[..] {
+        [before @ .., "--binary", path] => {
+            process::take_product(path.into());
+            before.to_vec()
+        }
+        _ => words,
+    };
     let effort = if words.contains(&"--quick") { Effort::Quick } else { Effort::Full };
     let names: Vec<&str> = words.into_iter().filter(|word| *word != "--quick").collect();
     let known = |name: &&str| MEASUREMENTS.iter().chain([&PLOTS]).any(|(known, _)| known == name);
     if let Some(unknown) = names.iter().find(|name| !known(name)) {
         let all: Vec<&str> = MEASUREMENTS.iter().chain([&PLOTS]).map(|(name, _)| *name).collect();
-        return Err(format!("there is no measurement {unknown}; there are {}, and --quick", all.join(", ")).into());
+        return Err(format!(
+            "there is no measurement {unknown}; there are {}, --quick, and --binary PATH at the end",
+            all.join(", ")
+        )
+        .into());
     }
     let mut report = Report::begin(&process::machine());
     for (name, run) in MEASUREMENTS.iter().chain([&PLOTS]) {
@@ -85,8 +97,6 @@ fn child(words: &[&str]) -> Result<bool, Box<dyn Error>> {
     match words {
         ["tenant", manner @ ..] => tenant::serve(manner)?,
         ["client", base] => writeln!(out, "{}", client::run(base)?)?,
-        ["decode-file", path] => callgrind::decode_file(path.as_ref(), true)?,
-        ["read-file", path] => callgrind::decode_file(path.as_ref(), false)?,
         ["open-store", path] => writeln!(out, "{}", store::open(path.as_ref())?)?,
         _ => return Ok(false),
     }

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// What a run took.
@@ -130,9 +131,17 @@ pub(crate) fn this() -> PathBuf {
     std::env::current_exe().expect("the system knows which program runs")
 }
 
+/// Another binary of the product than the one that was built with this program.
+static PRODUCT: OnceLock<PathBuf> = OnceLock::new();
+
+/// Measures this binary.
+pub(crate) fn take_product(path: PathBuf) {
+    PRODUCT.get_or_init(|| path);
+}
+
 /// The product.
 pub(crate) fn product() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_defender-feed"))
+    PRODUCT.get().map_or_else(|| Command::new(env!("CARGO_BIN_EXE_defender-feed")), Command::new)
 }
 
 /// What it all runs on, in one line: figures of two machines don't compare.

@@ -56,7 +56,7 @@ impl Exit {
             Exit::Gaps => "done, with gaps or dead letters",
             Exit::OutputClosed => "the output is closed or full",
             Exit::Locked => "another instance holds the state",
-            Exit::Refused => "refused by Microsoft: credentials, permission or tenant",
+            Exit::Refused => "refused by Microsoft (credentials, permission, tenant), or no client secret to ask with",
             Exit::Config => "wrong settings",
             Exit::Interrupted => "interrupted (SIGINT)",
             Exit::Terminated => "told to end (SIGTERM)",

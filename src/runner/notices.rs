@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
 use super::writer::Written;
-use crate::domain::{FeedId, Time};
+use crate::domain::{FeedId, GapReason, Refusal, Time};
 use crate::feed::{Notice, Now, Standing, Status};
 use crate::format::DriftCount;
 use crate::telemetry::{RepeatLimit, Summary};
@@ -126,6 +126,11 @@ impl Herald {
             f.sums.records_duplicate += written.counts.duplicate;
             f.sums.records_dead += written.counts.dead_lettered;
         });
+        // The core never learns of these: they are found where dead letters are kept.
+        for gap in written.gaps.iter().filter(|gap| gap.reason == GapReason::DeadLetterFull && gap.is_open()) {
+            self.board.with(|f| f.sums.blobs_gap += 1);
+            self.log(Notice::Gap(Box::new(gap.clone())), 0);
+        }
     }
 
     /// Notes where the feed stands.
@@ -292,6 +297,9 @@ impl Herald {
                 "the service throttles this tenant: all its calls pause for {} ms, then {per_minute} requests a minute",
                 pause.as_millis()
             ),
+            Notice::Refused { refusal: Refusal::SecretUnavailable, detail, .. } => {
+                say!(error, "refused", "{tenant} can't sign in: {}. {}", sentence(&detail), Refusal::SecretUnavailable.advice())
+            }
             Notice::Refused { refusal, detail, .. } => {
                 say!(error, "refused", "Microsoft refuses {tenant}: {}. {}", sentence(&detail), refusal.advice())
             }

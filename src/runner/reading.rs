@@ -2,7 +2,8 @@
 //!
 //! Wanted records are held until the blob has proved readable; only a blob with more than [`HOLD_MAX`] of them is handed
 //! over in parts. A reply with anything odd in it — an element that is no JSON object, an empty array, a broken end — is
-//! not believed the first time: bodies that are wrong once are common. If the blob reads the same again, that is how it is.
+//! not believed the first time: bodies that are wrong once are common. If the blob reads the same four times running, that is
+//! how it is.
 //! No IO here: the caller pushes chunks and takes pieces.
 
 use std::hash::Hasher;

@@ -97,3 +97,14 @@ fn slow_bodies_arrive() {
     let run = Host::new().backfill(&tenant).run().expect(0);
     assert_same_ids(&run.lines(), &["a", "b"]);
 }
+
+/// Such a gap is made where dead letters are kept. It stood in the state, and nobody was told.
+#[test]
+fn what_no_dead_letter_file_can_take_is_told() {
+    let body = format!("[{},{{\"Id\":\"broken\",\"RecordType\":28,}}]", mail("a"));
+    let tenant = service().put(NewBlob::new(now() - seconds(7200), body).wanted(["a"])).serve();
+    let host = Host::new();
+    host.fill_dead_letters(&tenant);
+    let run = host.poll_once(&tenant).run().expect(3).says(&["reason=dead_letter_full", "has reached its limit", "blobs_gap=1"]);
+    assert_same_ids(&run.lines(), &["a"]);
+}

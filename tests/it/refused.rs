@@ -1,5 +1,7 @@
 //! Refused by Microsoft, or not reached at all: a clear word, the right code, nothing lost.
 
+use std::path::Path;
+
 use crate::vocabulary::*;
 
 /// `poll` and `backfill` end with 77 at first contact and say all of this.
@@ -17,6 +19,17 @@ fn is_refused(tenant: &Tenant, secret: &str, texts: &[&str]) {
 fn a_wrong_secret_ends_with_advice() {
     let tenant = service().client(CLIENT, "the-right-secret").serve();
     is_refused(&tenant, "the-wrong-secret", &["AADSTS7000215", "Certificates & secrets", "defender-feed check"]);
+}
+
+/// It was said that Microsoft refuses, who was never asked.
+#[test]
+fn a_secret_that_is_not_there_is_nobody_s_refusal() {
+    let tenant = service().serve();
+    let host = Host::new();
+    let missing = host.path("secret");
+    let run = host.poll(&tenant).args([Path::new("--client-secret-file"), &missing]).run().expect(77);
+    run.says(&["can't sign in", "no such file", "client_secret_file"]).does_not_say(&["Microsoft refuses"]);
+    assert_eq!(tenant.ledger().count("token"), 0);
 }
 
 #[test]
