@@ -79,7 +79,7 @@ impl Feed {
 
     /// Content that becomes available from here on may be lost for good; where nothing was collected before, nothing is.
     pub(super) fn open_absence(&mut self, reason: GapReason) {
-        let known = self.lister.as_ref().and_then(|l| l.live_from()).or(self.memory_floor);
+        let known = self.lister.as_ref().map_or(self.memory_floor, |l| l.live_from());
         if let (None, Some(from)) = (self.off_since, known) {
             self.off_since = Some((reason, from));
         }
@@ -317,6 +317,8 @@ impl Feed {
                 return until;
             }
             Fault::NoSubscription | Fault::SubscriptionDisabled => {
+                // Somebody may have enabled it again by the time of the look.
+                self.open_absence(GapReason::SubscriptionOff);
                 let at = self.health.hold(mono, Duration::from_secs(1), &mut self.jitter);
                 self.subscription.check_at(at);
                 return at;

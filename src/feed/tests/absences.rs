@@ -94,6 +94,40 @@ fn an_absence_ends_with_the_first_whole_listing() {
     assert!(gap.to > server(29));
 }
 
+/// Found by the simulation: between the refusal and the look the process was suspended, and an administrator enabled the subscription.
+#[test]
+fn a_listing_that_is_refused_opens_an_absence_whatever_the_look_says() {
+    for fault in [Fault::NoSubscription, Fault::SubscriptionDisabled] {
+        let mut left = 1;
+        let mut run = Run::new(follow(), memory(BASE - secs(HOUR)), move |action, now| match action {
+            Action::List { id, .. } if left > 0 => {
+                left -= 1;
+                let (fault, detail, sent) = (fault.clone(), String::new(), now.mono);
+                vec![Input::ListFailed { id: *id, fault, detail, date: date(now), sent }]
+            }
+            _ => usual(&[], action, now),
+        });
+        run.until(secs(100));
+        assert_eq!(run.times(|action| *action == Action::StartSubscription), []);
+        let [gap] = &gaps(&run)[..] else { panic!("{:?}", gaps(&run)) };
+        assert_eq!((gap.reason, gap.from, gap.provisional), (GapReason::SubscriptionOff, BASE - secs(HOUR), false));
+        assert!(server(1) <= gap.to && gap.to < server(20), "{gap:?}");
+    }
+}
+
+/// Everything is listed: what becomes available now is none of its range.
+#[test]
+fn a_run_that_has_listed_its_range_misses_nothing_by_an_absence() {
+    let mut run = Run::new(range(), memory(BASE - secs(HOUR)), |action, now| usual(&[], action, now));
+    run.until(secs(30));
+    let now = run.clocks();
+    assert!(run.feed.status(now).live_from.is_none());
+    run.feed.open_absence(GapReason::SubscriptionOff);
+    run.feed.close_absence(now);
+    run.step();
+    assert_eq!(run.notices().iter().filter(|notice| matches!(notice, Notice::Gap(_))).count(), 0);
+}
+
 #[test]
 fn a_listing_of_before_proves_nothing() {
     let mut run = Run::new(follow(), memory(BASE - secs(HOUR)), |action, now| match action {
