@@ -163,14 +163,16 @@ fn drain(quota: u32, ceiling: u32, counting: Counting, tells_when: bool, reply_t
         let (at, asked) = (reply.unwrap(), sent.pop_front().unwrap());
         now = now.max(at);
         let minute = |at: Duration| at.as_secs() / 60;
-        match counting {
-            Counting::Calendar => taken.retain(|at| minute(*at) == minute(now)),
-            Counting::Sliding => taken.retain(|at| *at + secs(60) > now),
-            Counting::Bucket => {
-                bucket = (bucket + (now - filled).as_secs_f64() * f64::from(quota) / 60.0).min(f64::from(quota));
-                filled = now;
-            }
+        let is_over = |at: &Duration| match counting {
+            Counting::Calendar => minute(*at) != minute(now),
+            Counting::Sliding => *at + secs(60) <= now,
+            Counting::Bucket => true,
+        };
+        while taken.front().is_some_and(is_over) {
+            taken.pop_front();
         }
+        bucket = (bucket + (now - filled).as_secs_f64() * f64::from(quota) / 60.0).min(f64::from(quota));
+        filled = now;
         pace.fetched(now, sent.len() + 1 >= pace.width());
         let admitted = if counting == Counting::Bucket { bucket >= 1.0 } else { taken.len() < quota as usize };
         if admitted {
