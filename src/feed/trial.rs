@@ -305,7 +305,7 @@ fn expected(t: &Trial, until: Time) -> BTreeSet<BlobKey> {
 
 #[test]
 fn a_poller_delivers_every_blob_once_without_faults() {
-    for seed in 1..6 {
+    for seed in 1..12 {
         let mut t = Trial::new(seed, history(seed, 300, Duration::from_secs(40_000)), 0.0);
         t.run(follow(), Duration::from_secs(3 * 86_400), 0.0);
         let expected = expected(&t, t.server());
@@ -317,7 +317,7 @@ fn a_poller_delivers_every_blob_once_without_faults() {
 
 #[test]
 fn faults_and_crashes_lose_nothing_and_repeat_at_most_the_lost_batches() {
-    for seed in 1..24 {
+    for seed in 1..60 {
         let mut t = Trial::new(seed, history(seed, 200, Duration::from_secs(40_000)), 0.2);
         t.run(follow(), Duration::from_secs(86_400), 0.01);
         t.fault_share = 0.0;

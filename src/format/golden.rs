@@ -178,12 +178,12 @@ fn drift_is_counted_over_records() {
     assert_eq!(raw.drift(), []);
 }
 
-/// Odd records of a third of the largest size that the decoder lets through: time that grows faster than they do would show.
+/// The largest and oddest records that the decoder lets through.
 #[test]
 fn large_and_odd_records_take_little_time() {
-    const SIZE: usize = 5 << 20;
+    const SIZE: usize = 16 << 20;
     let fill = |piece: &str| piece.repeat((SIZE - 200) / piece.len());
-    let deep = (0..33_000).map(|_| format!("{}{}", "[".repeat(60), "]".repeat(60))).collect::<Vec<_>>().join(",");
+    let deep = (0..100_000).map(|_| format!("{}{}", "[".repeat(60), "]".repeat(60))).collect::<Vec<_>>().join(",");
     let odd = [
         format!(r#"{{"RecordType":64,"Data":"{}"}}"#, fill("\\\\")),
         format!(r#"{{"RecordType":64,"Data":"[{}]"}}"#, fill("[")),
@@ -197,7 +197,7 @@ fn large_and_odd_records_take_little_time() {
         for format in OutputFormat::ALL {
             let began = std::time::Instant::now();
             let line = line(format, true, raw.as_bytes());
-            assert!(began.elapsed().as_secs() < 7, "{format}: {}", &raw[..40]);
+            assert!(began.elapsed().as_secs() < 20, "{format}: {}", &raw[..40]);
             let whole = format.is_json() && line.len() >= raw.len() / 2;
             assert!(!format.is_json() || (whole && serde_json::from_str::<IgnoredAny>(&line).is_ok()), "{format}");
         }
