@@ -38,6 +38,8 @@ const AROUND: usize = 4;
 const DAYS_AGO: Duration = Duration::from_secs(3 * 86_400);
 /// So often it is done without a fault, to know which calls it makes.
 const REHEARSALS: usize = 3;
+/// So often a run is begun anew that was not killed where it was to be.
+const TRIES: usize = 8;
 
 /// A canonical run.
 #[derive(Debug)]
@@ -99,10 +101,9 @@ pub(crate) fn scenes(bench: &Arc<Bench>, watch: Watch, rare: bool, findings: &mu
     let clean = &start.after;
     let restart = rehearse("restart", Base::Of(clean.twin()), &after, Trust::Whole);
     // Between the second write and the third of sled's snapshot.
-    let mut broken = clean.twin();
     let snapshot = |call: &&Call| call.name == "write" && call.path.extension().is_some_and(|e| e == "generating");
-    let at = restart.run.calls.iter().filter(snapshot).nth(1).expect("a restart writes a snapshot").number;
-    kill_at(&mut broken, at, &after, watch);
+    let second = |calls: &[Call]| calls.iter().filter(snapshot).nth(1).map(|call| call.number);
+    let broken = killed_at(second, &restart.run, || clean.twin(), &after, watch);
     let repair = rehearse("repair", Base::Of(broken), &after, Trust::Whole);
     let mut scenes = Vec::new();
     if rare {
@@ -130,11 +131,13 @@ pub(crate) fn backfills(bench: &Arc<Bench>, watch: Watch, rare: bool, findings: 
     let tenant = Arc::new(Tenant::serve(of_a_backfill()));
     let mut rehearse = |name, base| Scene::rehearse(name, base, bench, &tenant, (watch, Trust::Whole), findings);
     let mut first = rehearse("backfill", Base::Nothing(Order::Backfill));
-    let mut interrupted = bench.host(Order::Backfill);
-    let output = first.after.output();
-    let written = |call: &&Call| call.name == "write" && call.path == output;
-    let at = first.run.calls.iter().rfind(written).expect("a backfill writes something").number;
-    kill_at(&mut interrupted, at, &tenant, watch);
+    // Before its last batch, and not before its first.
+    let last = |calls: &[Call]| {
+        let written =
+            calls.iter().filter(|call| call.name == "write" && call.path.file_name() == first.after.output().file_name());
+        written.skip(1).last().map(|call| call.number)
+    };
+    let mut interrupted = killed_at(last, &first.run, || bench.host(Order::Backfill), &tenant, watch);
     assert!(!interrupted.written().is_empty(), "it was killed before its last batch, not before its first");
     interrupted.order = Order::Resume;
     let mut resume = rehearse("resume", Base::Of(interrupted.twin()));
@@ -188,9 +191,28 @@ pub(crate) fn outputs(bench: &Arc<Bench>, watch: Watch, rare: bool, findings: &m
     scenes
 }
 
-fn kill_at(host: &mut Host, at: usize, tenant: &Tenant, watch: Watch) {
-    let run = host.run(tenant, Watch { hit: Some(Hit { at, kind: Kind::Kill }), ..watch });
-    assert_eq!(run.signal(), Some(9), "{}", run.story());
+/// A machine on which a run was killed at the call that is meant, which `meant` finds among the calls of a run. A busy machine may part a
+/// batch in two, and then that call has another number than in the usual run: killed elsewhere, it would leave something else.
+fn killed_at(
+    meant: impl Fn(&[Call]) -> Option<usize>,
+    usual: &Run,
+    machine: impl Fn() -> Host,
+    tenant: &Tenant,
+    watch: Watch,
+) -> Host {
+    let mut at = meant(&usual.calls).expect("the usual run makes the call that is meant");
+    for _ in 0..TRIES {
+        let mut host = machine();
+        let run = host.run(tenant, Watch { hit: Some(Hit { at, kind: Kind::Kill }), ..watch });
+        let found = meant(&run.calls);
+        if run.hit().is_some_and(|call| Some(call.number) == found) {
+            assert_eq!(run.signal(), Some(9), "{}", run.story());
+            return host;
+        }
+        // As this run went, it would have been there.
+        at = found.unwrap_or(at);
+    }
+    panic!("in {TRIES} runs none was killed where it was to be")
 }
 
 /// Lets the state of a copied machine know the copied output for its own, by a commit without lines: a state remembers the
