@@ -38,6 +38,8 @@ const AROUND: usize = 4;
 const DAYS_AGO: Duration = Duration::from_secs(3 * 86_400);
 /// So often it is done without a fault, to know which calls it makes.
 const REHEARSALS: usize = 3;
+/// So many of those, and one under the eyes of strace, are done at a time.
+pub(crate) const AT_EASE: usize = REHEARSALS + 1;
 /// So often a run is begun anew that was not killed where it was to be.
 const TRIES: usize = 8;
 
@@ -360,7 +362,7 @@ impl Scene {
         findings: &mut Findings,
     ) -> Scene {
         let watches: Vec<Watch> = (0..=REHEARSALS).map(|n| Watch { strace: n == 0, ..watch }).collect();
-        let mut runs = abreast::each(&watches, watches.len(), |watch| {
+        let mut runs = abreast::each(&watches, AT_EASE, |watch| {
             let mut host = base.host(bench);
             let run = host.run(tenant, *watch);
             let mut findings = Findings::default();
