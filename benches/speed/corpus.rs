@@ -42,6 +42,11 @@ impl Common<'_> {
     }
 }
 
+/// True of a record of one of the four types.
+pub(crate) fn is_wanted(record: &RawValue) -> bool {
+    serde_json::from_str::<Common<'_>>(record.get()).is_ok_and(|common| common.is_wanted())
+}
+
 impl Template {
     fn new(bytes: Vec<u8>) -> Self {
         let records: Vec<Common<'_>> = serde_json::from_slice(&bytes).expect("the simulator makes blobs of whole records");
@@ -129,9 +134,11 @@ impl Corpus {
     pub(crate) fn records_that_are(&self, wanted: bool) -> Vec<Vec<u8>> {
         let whole = |template: &Template| {
             let records: Vec<&RawValue> = serde_json::from_slice(&template.bytes).expect("the template was read before");
-            let is =
-                |record: &&RawValue| serde_json::from_str::<Common<'_>>(record.get()).is_ok_and(|it| it.is_wanted() == wanted);
-            records.into_iter().filter(is).map(|record| record.get().as_bytes().to_vec()).collect::<Vec<_>>()
+            records
+                .into_iter()
+                .filter(|record| is_wanted(record) == wanted)
+                .map(|record| record.get().as_bytes().to_vec())
+                .collect::<Vec<_>>()
         };
         self.0.iter().flat_map(whole).collect()
     }

@@ -44,7 +44,7 @@ pub(crate) fn cost_at(bytes: u64, runs: usize) -> Cost {
 pub(crate) fn run(report: &mut Report, effort: Effort) {
     let sizes = effort.of(vec![GB, 4 * GB, 16 * GB], vec![GB / 2, 2 * GB]);
     let backlogs: Vec<Backlog> = sizes.iter().map(|size| Backlog::of(*size)).collect();
-    let turns: Vec<Vec<Cost>> = (0..effort.of(3, 5)).map(|_| backlogs.iter().map(Backlog::collect).collect()).collect();
+    let turns: Vec<Vec<Cost>> = (0..effort.of(5, 3)).map(|_| backlogs.iter().map(Backlog::collect).collect()).collect();
     for (at, size) in sizes.iter().enumerate() {
         let cost = middle(&turns.iter().map(|turn| turn[at]).collect::<Vec<_>>());
         let size = *size as f64 / GB as f64;

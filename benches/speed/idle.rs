@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::collector::{collector, lines_of};
 use crate::corpus::Corpus;
@@ -44,8 +44,7 @@ pub(crate) fn run(report: &mut Report, effort: Effort) {
 
 /// Processor seconds of a process, and how often its state was written, during this time.
 fn watch(pid: u32, state: &Path, span: Duration) -> (f64, f64) {
-    let file = state.join("sled.v1").join("db");
-    let written = || std::fs::metadata(&file).and_then(|metadata| Ok((metadata.modified()?, metadata.len()))).ok();
+    let written = || files_of(state);
     let first = threads_of(pid);
     // Threads that end take their times with them: each is remembered as it was last seen.
     let mut last: BTreeMap<String, f64> = first.clone();
@@ -55,10 +54,24 @@ fn watch(pid: u32, state: &Path, span: Duration) -> (f64, f64) {
         std::thread::sleep(LOOK);
         last.extend(threads_of(pid));
         let after = written();
-        if std::mem::replace(&mut before, after) != after {
-            commits += 1.0;
+        if before != after {
+            (commits, before) = (commits + 1.0, after);
         }
     }
     let cpu = last.iter().map(|(thread, seconds)| seconds - first.get(thread).unwrap_or(&0.0)).sum();
     (cpu, commits)
+}
+
+/// Each file of a state, and when it was written last.
+fn files_of(state: &Path) -> BTreeMap<PathBuf, (Option<SystemTime>, u64)> {
+    let mut files = BTreeMap::new();
+    for entry in std::fs::read_dir(state).into_iter().flatten().flatten() {
+        match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => files.extend(files_of(&entry.path())),
+            Ok(metadata) => _ = files.insert(entry.path(), (metadata.modified().ok(), metadata.len())),
+            // It is gone by now, which the next look sees.
+            Err(_) => {}
+        }
+    }
+    files
 }

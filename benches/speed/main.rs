@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -- NAME…` makes single measurements, `--quick` makes shorter ones, `--binary PATH` at the end measures that binary of
 //! the product. The program starts itself for what has to be
-//! a process of its own: the tenant, the bare client, and whatever is looked at from outside.
+//! a process of its own: the tenant, the clients, and whatever is looked at from outside.
 #![forbid(unsafe_code)]
 
 mod backlog;
@@ -96,7 +96,8 @@ fn child(words: &[&str]) -> Result<bool, Box<dyn Error>> {
     let mut out = std::io::stdout();
     match words {
         ["tenant", manner @ ..] => tenant::serve(manner)?,
-        ["client", base] => writeln!(out, "{}", client::run(base)?)?,
+        ["client", base] => writeln!(out, "{}", client::run(base, None)?)?,
+        ["client", base, output] => writeln!(out, "{}", client::run(base, Some(output.as_ref()))?)?,
         ["open-store", path] => writeln!(out, "{}", store::open(path.as_ref())?)?,
         _ => return Ok(false),
     }

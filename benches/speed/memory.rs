@@ -4,7 +4,7 @@ use std::io::Read;
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::collector::{backfill_with, collector};
+use crate::collector::{KEEP_DUPLICATES, backfill_with, collector};
 use crate::corpus::Corpus;
 use crate::effort::Effort;
 use crate::process::{Cost, Running, Server, peak_of};
@@ -21,7 +21,7 @@ pub(crate) fn run(report: &mut Report, effort: Effort) {
     let corpus = Corpus::new();
     let mut row = |what: &str, peak: f64| report.hold(what, peak, "MiB", Goal::at_most(MOST));
     let times = GB.div_ceil(corpus.records().len() as u64);
-    row("peak memory, a blob of 1 GB", of(Manner::Huge { times }, &["--keep-duplicates"], times * corpus.wanted(), 0).peak);
+    row("peak memory, a blob of 1 GB", of(Manner::Huge { times }, &[KEEP_DUPLICATES], times * corpus.wanted(), 0).peak);
     row("peak memory, 10 GB of records in a blob of gzip", of(Manner::Bomb { megabytes: 10_000 }, &[], 0, GAPS).peak);
     let blobs = effort.of(200_000, 40_000);
     row(&format!("peak memory, a backlog of {blobs} blobs"), of(Manner::Tiny { blobs }, &[], blobs, 0).peak);

@@ -204,6 +204,9 @@ impl Case<'_> {
         let killed = (0..TRIES).find_map(|_| {
             let mut host = scene.host(bench);
             let run = host.run(&scene.tenant, Watch { hit: Some(*hit), ..Watch::default() });
+            if run.hit().is_none() {
+                scene.judge_unhit(&host, &run, &mut findings);
+            }
             run.hit().is_some().then_some((host, run))
         });
         let Some((first, run)) = killed else {
@@ -244,7 +247,15 @@ impl Case<'_> {
             let mut host = scene.host(bench);
             let before = host.written().len() as u64;
             let run = host.run(&scene.tenant, Watch { hit: Some(*hit), reads, ..Watch::default() });
-            let Some(call) = run.hit() else { continue };
+            let Some(call) = run.hit() else {
+                // It came to its end without a fault, which must be as good an end as a rehearsal's.
+                scene.judge_unhit(&host, &run, &mut findings);
+                if findings.0.is_empty() {
+                    continue;
+                }
+                let label = format!("a run that did not reach call {}", hit.at);
+                return Outcome { name: self.name(), label, findings, taken_for_damage: false };
+            };
             if tells {
                 println!("{}: hit {}: {}", self.name(), call.label(&host.root), run.story());
             }

@@ -85,13 +85,18 @@ pub(crate) fn run(bench: &Arc<Bench>, options: &[&str]) -> bool {
     let finish: Vec<Case<'_>> = match only {
         Some(_) => cases.clone(),
         // Of an output in several files the torn beginning of the last batch could lie in each.
-        None => cases.iter().filter(|case| case.scene.scene.after.order != Order::File).step_by(every).copied().collect(),
+        // One in so many, of each kind of loss in turn.
+        None => {
+            let whole = cases.iter().filter(|case| case.scene.scene.after.order != Order::File).enumerate();
+            let turn = |n: usize| (n / every) % usize::try_from(cases_each).unwrap();
+            whole.filter(|(n, _)| n % every == turn(*n) % every).map(|(_, case)| *case).collect()
+        }
     };
     let finished = abreast::each(&finish, 32, |case| case.finish(bench));
     for (name, found) in opened.into_iter().flatten().chain(finished) {
         for (wrong, what) in found.0 {
             println!("FAILED {name}: {wrong:?}: {what}");
-            println!("  repeat: cargo test --release --test crash -- power --cases {cases_each} --only {name}");
+            println!("  repeat: cargo test --release --test crash -- power --all --backfill --cases {cases_each} --only {name}");
             findings.add(wrong, what);
         }
     }

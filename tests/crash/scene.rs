@@ -133,7 +133,7 @@ pub(crate) fn backfills(bench: &Arc<Bench>, watch: Watch, rare: bool, findings: 
     let tenant = Arc::new(Tenant::serve(of_a_backfill()));
     let mut rehearse = |name, base| Scene::rehearse(name, base, bench, &tenant, (watch, Trust::Whole), findings);
     let mut first = rehearse("backfill", Base::Nothing(Order::Backfill));
-    // Before its last batch, and not before its first.
+    // Before a batch that is not its first: its last, where it goes as it usually does.
     let last = |calls: &[Call]| {
         let written =
             calls.iter().filter(|call| call.name == "write" && call.path.file_name() == first.after.output().file_name());
@@ -211,7 +211,7 @@ fn killed_at(
             assert_eq!(run.signal(), Some(9), "{}", run.story());
             return host;
         }
-        // As this run went, it would have been there.
+        // A run that goes as this one did makes it there.
         at = found.unwrap_or(at);
     }
     panic!("in {TRIES} runs none was killed where it was to be")
@@ -352,6 +352,11 @@ impl Scene {
         self.base.host(bench)
     }
 
+    /// A run in which a call was to be hit that it did not make came to its end as one without a fault does.
+    pub(crate) fn judge_unhit(&self, host: &Host, run: &Run, findings: &mut Findings) {
+        audit::after_restart(host, &self.tenant, run, without_fault(self.trust), findings);
+    }
+
     /// Does a canonical run without a fault, several times, and takes down the calls of the usual one.
     fn rehearse(
         name: &'static str,
@@ -366,8 +371,7 @@ impl Scene {
             let mut host = base.host(bench);
             let run = host.run(tenant, *watch);
             let mut findings = Findings::default();
-            let allowed = Allowed { trust, repeated: trust.repeats(0), ..Allowed::default() };
-            audit::after_restart(&host, tenant, &run, allowed, &mut findings);
+            audit::after_restart(&host, tenant, &run, without_fault(trust), &mut findings);
             if watch.strace {
                 compare_with_strace(name, &run, &mut findings);
             }
@@ -383,6 +387,11 @@ impl Scene {
         let (_, run, after, _) = runs.swap_remove(REHEARSALS / 2);
         Scene { name, base, tenant: Arc::clone(tenant), trust, run, after, spared: Vec::new() }
     }
+}
+
+/// What a run without a fault may leave in the output.
+fn without_fault(trust: Trust) -> Allowed {
+    Allowed { trust, repeated: trust.repeats(0), ..Allowed::default() }
 }
 
 /// strace must have seen no call that could not be hit.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::abreast;
-use crate::audit::{Findings, Trust, Wrong};
+use crate::audit::{self, Allowed, Findings, Trust, Wrong};
 use crate::calls::{Call, Hit, Kind};
 use crate::dice::Dice;
 use crate::disk::{Disk, Luck};
@@ -100,13 +100,22 @@ impl Case<'_> {
         }
         let watch = Watch { data: true, ..Watch::default() };
         let first = host.run(&scene.tenant, Watch { hit: Some(self.hit), ..watch });
-        first.hit()?;
+        let Some(call) = first.hit() else {
+            scene.judge_unhit(&host, &first, &mut played.findings);
+            return (!played.findings.0.is_empty()).then_some(played);
+        };
         // A backfill that has nothing to go on with begins again.
         let begins_again = !host.is_taken_up();
         if host.order.is_a_backfill() {
             host.order = if begins_again { Order::Backfill } else { Order::Resume };
         }
         let second = host.run(&scene.tenant, watch);
+        if !begins_again {
+            let repeated = scene.trust.repeats(audit::last_batch(&first.calls, &host.output()));
+            let blank = usize::from(call.path == host.output());
+            let allowed = Allowed { repeated, blank, trust: scene.trust, ..Allowed::default() };
+            audit::after_restart(&host, &scene.tenant, &second, allowed, &mut played.findings);
+        }
         let mut tape = Tape::new(bench, scene, &host, disk);
         tape.play(&first, &mut played.findings, |_, _, _| {});
         played.lose_power(&mut tape, NOTHING, self.hit.at as u64);

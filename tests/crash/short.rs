@@ -73,7 +73,7 @@ pub(crate) fn run(bench: &Arc<Bench>, options: &[&str]) -> bool {
         torn += played.torn;
         for (wrong, what) in played.findings.0 {
             println!("FAILED {name}: {wrong:?}: {what}");
-            println!("  repeat: cargo test --release --test crash -- short --only {name}");
+            println!("  repeat: cargo test --release --test crash -- short --backfill --only {name}");
             findings.add(wrong, what);
         }
     }
