@@ -140,7 +140,7 @@ pub(crate) fn backfills(bench: &Arc<Bench>, watch: Watch, rare: bool, findings: 
         written.skip(1).last().map(|call| call.number)
     };
     let mut interrupted = killed_at(last, &first.run, || bench.host(Order::Backfill), &tenant, watch);
-    assert!(!interrupted.written().is_empty(), "it was killed before its last batch, not before its first");
+    assert!(!interrupted.written().is_empty(), "it was killed before a batch that is not its first");
     interrupted.order = Order::Resume;
     let mut resume = rehearse("resume", Base::Of(interrupted.twin()));
     let mut anew = rehearse("anew", Base::Emptied(interrupted));
