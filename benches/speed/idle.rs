@@ -14,14 +14,16 @@ use crate::tenant::Manner;
 
 const BLOBS: u64 = 200;
 /// What the poller is given, once all is delivered, for the sweeps of its start.
-const SETTLES: Duration = Duration::from_secs(10);
+const SETTLES: Duration = Duration::from_secs(120);
+/// It is watched for so long: its calmest sweep comes every ten minutes.
+const WATCHED_SECS: u64 = 600;
 /// The longest wait for the delivery of everything.
 const PATIENCE: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(100);
 
-/// The rows of a quiet minute.
+/// The rows of ten quiet minutes.
 pub(crate) fn run(report: &mut Report, effort: Effort) {
-    let span = Duration::from_secs(effort.of(60, 20));
+    let span = Duration::from_secs(effort.of(WATCHED_SECS, 20));
     let (_, wanted) = Corpus::new().totals(BLOBS);
     let tenant = Server::start(&Manner::Plain { blobs: BLOBS }.words());
     let directory = tempfile::tempdir().expect("there is a directory for temporary files");
@@ -33,7 +35,7 @@ pub(crate) fn run(report: &mut Report, effort: Effort) {
         assert!(began.elapsed() < PATIENCE, "the poller does not catch up");
         std::thread::sleep(LOOK);
     }
-    std::thread::sleep(SETTLES);
+    std::thread::sleep(effort.of(SETTLES, LOOK * 100));
     let (cpu, commits) = watch(poller.pid(), &state, span);
     assert_eq!(lines_of(&output), wanted, "nothing new came");
     let seconds = span.as_secs();

@@ -148,6 +148,9 @@ impl Feed {
                 }
                 listing::Place::OnlyStart => {}
             }
+            if matches!(purpose, listing::Purpose::Sweep(_)) && !self.blobs.knows(entry.key()) {
+                lister.brought(id, created);
+            }
             if !self.blobs.add(entry, live) {
                 lister.overflowed(id, created, now.mono);
                 self.draining = true;

@@ -13,7 +13,8 @@ const REFUSED_AFTER_SUCCESS: [Duration; 3] = [Duration::from_secs(2), Duration::
 const STREAK: u32 = 3;
 /// How long the feed is held.
 const HOLD: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
-/// A one-shot command that never reached the service gives up after this.
+/// A one-shot command that never reached the service gives up when requests have failed for so long. It is counted from the first
+/// failure: a single request may have taken longer by itself, as one does on a machine that was asleep.
 const FIRST_CONTACT: Duration = Duration::from_secs(30);
 /// … asking again at least this often: somebody waits.
 const FIRST_CONTACT_HOLD: Duration = Duration::from_secs(5);
@@ -44,6 +45,8 @@ pub(super) struct Health {
     worked: bool,
     successes: u64,
     last_success: Duration,
+    /// Since the last success: when the first request failed.
+    failing_since: Option<Duration>,
     streak: u32,
     refusals: u32,
     blocked_until: Duration,
@@ -57,6 +60,7 @@ impl Health {
             worked: false,
             successes: 0,
             last_success: now,
+            failing_since: None,
             streak: 0,
             refusals: 0,
             blocked_until: Duration::ZERO,
@@ -70,6 +74,7 @@ impl Health {
         self.worked = true;
         self.successes += 1;
         self.last_success = now;
+        self.failing_since = None;
         self.streak = 0;
         self.refusals = 0;
         recovered
@@ -77,7 +82,8 @@ impl Health {
 
     pub(super) fn failed(&mut self, fault: &Fault, now: Duration, jitter: &mut Jitter) -> Setback {
         let patience = if self.worked { OUTAGE } else { FIRST_CONTACT };
-        let is_over = self.one_shot && now.saturating_sub(self.last_success) > patience;
+        let failing_since = *self.failing_since.get_or_insert(now);
+        let is_over = self.one_shot && now.saturating_sub(failing_since) > patience;
         match fault {
             Fault::Refused(_) | Fault::AuditingOff => self.refused(now),
             _ if is_over => Setback::GiveUp,

@@ -12,8 +12,10 @@ use crate::domain::{Time, Window};
 use crate::mutant::{self, Mutant};
 
 mod outcome;
+mod sweep;
 
 pub use outcome::Broken;
+use sweep::Sweep;
 
 /// How far back the service lists: 7 days less 5 minutes, because a call that is delayed at exactly 7 days is refused
 /// (`activity-api.md` section 7).
@@ -35,17 +37,10 @@ const OVERLAP_MAX: Duration = Duration::from_secs(3600);
 const TILE_MAX: Duration = Duration::from_secs(23 * 3600);
 /// The shortest tile: the service's windows count in seconds.
 const TILE_MIN: Duration = Duration::from_secs(1);
-/// Seconds of the rate that one sweep level may spend, as a share: one per cent each.
-const SWEEP_SHARE: f64 = 0.01;
-/// Where a sweep costs little, the look-back is swept this often and all of retention so often: a blob that was listed late is
-/// found soon. A tenant whose listings are long pays the same share of its quota and waits longer, up to an hour and a day.
-const LOOK_BACK_AT_MOST: Duration = Duration::from_secs(30);
-const RETENTION_AT_MOST: Duration = Duration::from_secs(60);
 /// Failed listings are repeated after 2 s, 4 s, … up to a poll interval's order, so that a long fault costs little.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// How much earlier a window ends after each refusal.
 const FUTURE_STEP: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
 
 /// Names one listing, from its first page to its last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -96,15 +91,6 @@ struct Listing {
     earliest: Time,
 }
 
-#[derive(Debug)]
-struct Sweep {
-    span: Duration,
-    every: Duration,
-    at_least: Duration,
-    due: Duration,
-    run: Option<(Time, Time, u32)>,
-}
-
 /// Plans listings for one feed.
 #[derive(Debug)]
 pub struct Lister {
@@ -140,12 +126,7 @@ impl Lister {
     pub fn following(begin: Time, floor: Time, poll_interval: Duration, look_back: Duration, restored: bool) -> Self {
         let mut lister = Self::range(begin, floor, Time::MAX);
         lister.poll = Some((poll_interval, Duration::ZERO));
-        // What came late while nobody looked is found by going over all of retention soon after a restart.
-        let due = if restored { Duration::ZERO } else { RETENTION_AT_MOST };
-        lister.sweeps = vec![
-            Sweep { span: look_back, every: HOUR, at_least: LOOK_BACK_AT_MOST, due: LOOK_BACK_AT_MOST, run: None },
-            Sweep { span: SAFE_EDGE, every: 24 * HOUR, at_least: RETENTION_AT_MOST, due, run: None },
-        ];
+        lister.sweeps = vec![Sweep::of_look_back(look_back), Sweep::of_retention(restored)];
         lister
     }
 
@@ -402,6 +383,17 @@ impl Lister {
         }
     }
 
+    /// A listing has brought a blob that was not known. Where it is a sweep's, and the blob's time was listed before, the service lists
+    /// late, and that sweep comes often again.
+    pub fn brought(&mut self, id: ListingId, created: Time) {
+        if let Some(Purpose::Sweep(level)) = self.purpose(id)
+            && !self.unlisted.contains(created)
+            && let Some(sweep) = self.sweeps.get_mut(level)
+        {
+            sweep.found = true;
+        }
+    }
+
     /// What takes the place of a `contentCreated` that can't be read: in the listing's tile, and the same each time that the
     /// tile is asked for.
     pub fn stand_in(&self, id: ListingId) -> Option<Time> {
@@ -440,14 +432,5 @@ impl Lister {
             }
         }
         wake.map(|w| w.max(self.retry_at).max(now + Duration::from_millis(1)))
-    }
-}
-
-impl Sweep {
-    /// The next run comes as soon as this one's cost allows, at least at the level's own rhythm.
-    fn finish(&mut self, now: Duration, spent: u32, per_minute: f64) {
-        let cost = Duration::from_secs_f64(f64::from(spent) * 60.0 / (per_minute.max(1.0) * SWEEP_SHARE));
-        self.due = if mutant::on(Mutant::P10c) { Duration::MAX } else { now + cost.clamp(self.at_least, self.every) };
-        self.run = None;
     }
 }

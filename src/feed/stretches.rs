@@ -43,6 +43,11 @@ impl Stretches {
         self.0.last().copied()
     }
 
+    /// True if this moment is in one of them.
+    pub fn contains(&self, time: Time) -> bool {
+        self.0.iter().any(|(from, to)| (*from..*to).contains(&time))
+    }
+
     /// True if nothing is left.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -66,7 +71,7 @@ mod tests {
                 }
             }
             for (i, expected) in model.iter().enumerate() {
-                let held = s.0.iter().any(|(a, b)| a.0 <= i as i64 && (i as i64) < b.0);
+                let held = s.contains(Time(i as i64));
                 prop_assert_eq!(held, *expected);
             }
             prop_assert!(s.0.windows(2).all(|w| w[0].1 <= w[1].0));

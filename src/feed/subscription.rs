@@ -8,6 +8,9 @@ use crate::domain::Time;
 const START_EVERY: Duration = Duration::from_secs(15 * 60);
 /// A start is noted before it is asked for, and asking may take a second try with a new token.
 const START_MARGIN: Duration = Duration::from_secs(60);
+/// A process that starts soon after another may take the time for a little earlier than that one did: replies tell whole seconds, and
+/// the service's hosts are many.
+const AHEAD_MAX: Duration = Duration::from_secs(60);
 /// A note that took longer to be committed is written anew …
 const NOTE_AGE_MAX: Duration = Duration::from_secs(30);
 /// … but no more often than this: with a reader that is always slow there would be no start.
@@ -143,8 +146,8 @@ impl Subscription {
             (_, Mode::Auto) => {
                 let pause = START_EVERY + START_MARGIN;
                 let noted = self.last_start.map_or(Duration::ZERO, |at| (at + pause).since(server));
-                // A start that lies in the service's future was noted under another clock: it can't be waited for.
-                let noted = if noted > pause { Duration::ZERO } else { noted };
+                // A start that lies far in the service's future was noted under another clock: it can't be waited for.
+                let noted = if noted > pause + AHEAD_MAX { Duration::ZERO } else { noted };
                 let wait = self.heard.map_or(noted, |at| (at + pause).saturating_sub(now));
                 self.state = if wait.is_zero() { State::Save } else { State::Check { at: now + wait } };
                 false
@@ -272,12 +275,13 @@ mod tests {
     }
 
     #[test]
-    fn a_start_of_an_earlier_run_is_waited_for_unless_it_lies_in_the_future() {
+    fn a_start_of_an_earlier_run_is_waited_for_unless_it_lies_far_in_the_future() {
         for (last_start, wait) in [
             (T0, Some(PAUSE)),
             (T0 - Duration::from_secs(100), Some(Duration::from_secs(860))),
             (T0 - PAUSE, None),
-            (T0 + Duration::from_secs(1), None),
+            (T0 + AHEAD_MAX, Some(PAUSE + AHEAD_MAX)),
+            (T0 + AHEAD_MAX + Duration::from_millis(1), None),
         ] {
             let (s, step) = asked(Some(last_start));
             match wait {
@@ -285,6 +289,14 @@ mod tests {
                 None => assert_eq!((step, s.last_start()), (Step::Save(T0), Some(T0)), "{last_start}"),
             }
         }
+    }
+
+    /// Replies tell whole seconds: a process that was started within a second of a start that failed took it for one of the future, and
+    /// asked again.
+    #[test]
+    fn a_start_of_less_than_a_second_ago_is_waited_for_where_the_reply_tells_whole_seconds() {
+        let (s, step) = asked(Some(T0 + Duration::from_millis(900)));
+        assert_eq!((step, s.wake()), (Step::Wait, Some(NOW + PAUSE + Duration::from_millis(900))));
     }
 
     #[test]

@@ -390,9 +390,9 @@ fn quiet_costs_one_commit_an_hour() {
     let (commits, requests) = (t.commits, t.requests);
     t.run(follow(), Duration::from_secs(600 + 86_400), 0.0);
     assert!(t.commits - commits <= 25, "{} commits in a quiet day", t.commits - commits);
-    // One per cent of the quota for each of two sweeps at most, and the polls.
-    let quota = 2000 * 1440 / 100 * 2 + 1440;
-    assert!(t.requests - requests < quota, "{} requests in a quiet day", t.requests - requests);
+    // A poll each minute, a look-back of a day (two windows) every two minutes, and retention (eight) every ten.
+    let calm = 1_440 + 720 * 2 + 144 * 8;
+    assert!(t.requests - requests <= calm, "{} requests in a quiet day", t.requests - requests);
 }
 
 /// A backlog that takes longer to fetch than the margin at the edge of retention is listed in time all the same.

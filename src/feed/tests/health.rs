@@ -116,16 +116,33 @@ fn a_refusal_is_asked_about_again_soon_where_something_worked_and_else_every_qua
 #[test]
 fn a_one_shot_command_gives_up_in_the_end_and_a_poller_never() {
     for fault in [PASSING, Fault::BadReply] {
-        let gives_up = |mut health: Health, at| fail(&mut health, &fault, at) == Setback::GiveUp;
-        assert!(!gives_up(Health::new(true, secs(0)), secs(30)));
-        assert!(gives_up(Health::new(true, secs(0)), secs(30) + ms(1)));
+        let gives_up = |mut health: Health, after| {
+            // However late the first failure comes, it is only the first.
+            let late = secs(5_000);
+            assert!(fail(&mut health, &fault, late) != Setback::GiveUp);
+            fail(&mut health, &fault, late + after) == Setback::GiveUp
+        };
+        let new = |one_shot| Health::new(one_shot, secs(0));
+        assert!(!gives_up(new(true), secs(30)));
+        assert!(gives_up(new(true), secs(30) + ms(1)));
         assert!(!gives_up(worked(true), secs(600)));
         assert!(gives_up(worked(true), secs(600) + ms(1)));
-        assert!(!gives_up(worked(false), secs(1_000_000)) && !gives_up(Health::new(false, secs(0)), secs(1_000_000)));
+        assert!(!gives_up(worked(false), secs(1_000_000)) && !gives_up(new(false), secs(1_000_000)));
     }
     let health = worked(true);
     assert!(!health.is_throttled_for_good(secs(3_600)));
     assert!(health.is_throttled_for_good(secs(3_600) + ms(1)));
+}
+
+/// What failed before a success does not count after it.
+#[test]
+fn a_success_begins_the_patience_anew() {
+    let mut health = worked(true);
+    fail(&mut health, &PASSING, secs(1));
+    health.succeeded(secs(500));
+    assert!(fail(&mut health, &PASSING, secs(700)) != Setback::GiveUp);
+    assert!(fail(&mut health, &PASSING, secs(1_300)) != Setback::GiveUp);
+    assert!(fail(&mut health, &PASSING, secs(1_301)) == Setback::GiveUp);
 }
 
 #[test]

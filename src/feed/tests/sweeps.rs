@@ -2,7 +2,7 @@
 
 use super::listings::*;
 use super::*;
-use crate::feed::listing::{Broken, HARD_EDGE, Lister, Purpose, SAFE_EDGE};
+use crate::feed::listing::{Broken, HARD_EDGE, Lister, ListingId, Purpose, SAFE_EDGE};
 
 /// Runs each listing that is due, with so many pages, until a sweep of the level ends; returns its windows and their cost.
 fn sweep(lister: &mut Lister, level: usize, now: Duration, at: u64, pages: u32, per_minute: u32) -> Vec<(Time, Time)> {
@@ -69,6 +69,42 @@ fn a_sweep_that_costs_more_comes_less_often() {
         assert!(sweep(&mut lister, 0, secs(30 + wait) - ms(1), AT, 1, per_minute).is_empty());
         assert_eq!(sweep(&mut lister, 0, secs(30 + wait), AT, 1, per_minute).len(), 1);
     }
+}
+
+/// When a level is swept, from its first sweep on, in so many minutes.
+fn sweeps_of(lister: &mut Lister, level: usize, minutes: u64) -> Vec<u64> {
+    (1..=minutes * 2).map(|half| half * 30).filter(|at| !sweep(lister, level, secs(*at), AT, 1, 2_000).is_empty()).collect()
+}
+
+#[test]
+fn sweeps_that_find_nothing_come_half_as_often_each_time_down_to_their_calm() {
+    let calm = [(0, vec![30, 60, 120, 240, 360, 480, 600]), (1, vec![60, 120, 240, 480, 960, 1_560, 2_160])];
+    for (level, expected) in calm {
+        let mut lister = listed(secs(2 * HOUR), false);
+        assert_eq!(sweeps_of(&mut lister, level, expected.last().unwrap() / 60), expected, "level {level}");
+    }
+}
+
+/// A blob that a sweep brings where all was listed is a sign that the service lists late: that level begins anew. What is found where
+/// nothing was listed so far, or by another listing, is how blobs usually come.
+#[test]
+fn a_sweep_that_finds_what_was_listed_late_comes_often_again() {
+    let comes_often = |created: u64, by_the_sweep: bool| {
+        let mut lister = caught_up(secs(600), ms(1), AT);
+        assert_eq!(sweep(&mut lister, 0, secs(30), AT + 30, 1, 2_000).len(), 1);
+        let (id, purpose, _) = next(&mut lister, secs(60), AT + 60);
+        assert_eq!(purpose, Purpose::Sweep(0));
+        lister.brought(if by_the_sweep { id } else { ListingId(99) }, server(created));
+        complete(&mut lister, id, secs(60));
+        assert!(sweep(&mut lister, 0, secs(90) - ms(1), AT + 89, 1, 2_000).is_empty());
+        let often = !sweep(&mut lister, 0, secs(90), AT + 90, 1, 2_000).is_empty();
+        assert!(often || !sweep(&mut lister, 0, secs(120), AT + 120, 1, 2_000).is_empty());
+        often
+    };
+    assert!(comes_often(AT - MINUTE, true));
+    assert!(comes_often(AT - 1, true), "the last second that was listed");
+    assert!(!comes_often(AT, true), "the first that was not");
+    assert!(!comes_often(AT - MINUTE, false));
 }
 
 #[test]
