@@ -153,7 +153,7 @@ impl Feed {
         Self {
             clock: ServerClock::default(),
             pace: Pace::new(settings.per_minute, settings.width),
-            health: Health::new(settings.plan.is_one_shot(), now.mono),
+            health: Health::new(settings.plan.is_one_shot()),
             subscription: Subscription::new(settings.subscription, memory.subscription_start),
             lister: None,
             blobs,
@@ -248,7 +248,7 @@ impl Feed {
     fn success(&mut self, now: Now) {
         self.clock.assume(now);
         self.pace.succeeded(now.mono);
-        if self.health.succeeded(now.mono) {
+        if self.health.succeeded() {
             self.notice(Notice::Recovered);
         }
     }

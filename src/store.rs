@@ -91,6 +91,7 @@ mod frame;
 pub(crate) mod fuzz;
 mod inspect;
 mod key;
+mod lazily;
 mod lock;
 mod memory;
 mod open;

@@ -15,8 +15,11 @@ use crate::tenant::Manner;
 const BLOBS: u64 = 200;
 /// What the poller is given, once all is delivered, for the sweeps of its start.
 const SETTLES: Duration = Duration::from_secs(120);
-/// It is watched for so long: its calmest sweep comes every ten minutes.
+/// It is watched for so long: in this time it sweeps all of retention twice, four and eight minutes after its start, and from then on
+/// once in so long.
 const WATCHED_SECS: u64 = 600;
+/// Where not much depends on it.
+const SETTLES_QUICKLY: Duration = Duration::from_secs(10);
 /// The longest wait for the delivery of everything.
 const PATIENCE: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(100);
@@ -35,7 +38,7 @@ pub(crate) fn run(report: &mut Report, effort: Effort) {
         assert!(began.elapsed() < PATIENCE, "the poller does not catch up");
         std::thread::sleep(LOOK);
     }
-    std::thread::sleep(effort.of(SETTLES, LOOK * 100));
+    std::thread::sleep(effort.of(SETTLES, SETTLES_QUICKLY));
     let (cpu, commits) = watch(poller.pid(), &state, span);
     assert_eq!(lines_of(&output), wanted, "nothing new came");
     let seconds = span.as_secs();

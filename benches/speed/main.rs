@@ -6,7 +6,6 @@
 #![forbid(unsafe_code)]
 
 mod backlog;
-mod callgrind;
 mod client;
 mod collector;
 mod corpus;
@@ -26,6 +25,7 @@ mod sinks;
 mod store;
 mod svg;
 mod tenant;
+mod valgrind;
 
 use std::error::Error;
 use std::io::Write;
@@ -39,7 +39,7 @@ type Measurement = fn(&mut Report, Effort);
 /// All that is measured by a plain `cargo bench`, quick things first.
 const MEASUREMENTS: &[(&str, Measurement)] = &[
     ("decode", decode::run),
-    ("instructions", callgrind::run),
+    ("instructions", valgrind::run),
     ("formats", formats::run),
     ("sinks", sinks::run),
     ("backlog", backlog::run),

@@ -9,7 +9,7 @@ use crate::corpus::Corpus;
 use crate::effort::Effort;
 use crate::process::{Cost, Running, Server, peak_of};
 use crate::report::{Goal, Report};
-use crate::tenant::Manner;
+use crate::tenant::{Manner, PAGE};
 
 const GB: u64 = 1_000_000_000;
 const MOST: f64 = 128.0;
@@ -24,7 +24,9 @@ pub(crate) fn run(report: &mut Report, effort: Effort) {
     row("peak memory, a blob of 1 GB", of(Manner::Huge { times }, &[KEEP_DUPLICATES], times * corpus.wanted(), 0).peak);
     row("peak memory, 10 GB of records in a blob of gzip", of(Manner::Bomb { megabytes: 10_000 }, &[], 0, GAPS).peak);
     let blobs = effort.of(200_000, 40_000);
-    row(&format!("peak memory, a backlog of {blobs} blobs"), of(Manner::Tiny { blobs }, &[], blobs, 0).peak);
+    row(&format!("peak memory, a backlog of {blobs} blobs"), of(Manner::Tiny { blobs, page: PAGE }, &[], blobs, 0).peak);
+    // Once more was listed than there is room for, the rest is asked for in shorter windows.
+    row("peak memory, the same listed in one page at first", of(Manner::Tiny { blobs, page: blobs }, &[], blobs, 0).peak);
     row("peak memory, 30 s of a reader of a byte a second", trickle(&corpus));
 }
 

@@ -12,7 +12,7 @@ use crate::collector::{TENANT, collector};
 use crate::effort::Effort;
 use crate::process::{Server, cost_of, peak_of, this};
 use crate::report::{Goal, Report, median, quantile};
-use crate::tenant::{Manner, now};
+use crate::tenant::{Manner, PAGE, now};
 
 /// For how long blobs are listed, and remembered.
 const RETENTION: Duration = Duration::from_secs(7 * 24 * 3600 - 7200);
@@ -141,7 +141,7 @@ fn of_state(report: &mut Report, blobs: u64, at_once: u64) {
     report.tell(&format!("{blobs} done blobs: opened and restored in"), median(runs.iter().map(|run| run[0])), "s");
     let peak = median(runs.iter().map(|run| run[1]));
     report.hold(&format!("{blobs} done blobs: peak memory of that"), peak, "MiB", Goal::at_most(128.0));
-    let tenant = Server::start(&Manner::Tiny { blobs: 0 }.words());
+    let tenant = Server::start(&Manner::Tiny { blobs: 0, page: PAGE }.words());
     let cost = cost_of(collector(&["poll", "--once"], &tenant.address, directory.path()).stdout(Stdio::null()), 0);
     report.hold(&format!("{blobs} done blobs: peak memory of poll --once"), cost.peak, "MiB", Goal::at_most(128.0));
 }

@@ -14,9 +14,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use defender_feed::domain::Time;
 
 use body::{Bodies, Rest};
-pub(crate) use manner::Manner;
+pub(crate) use manner::{Manner, PAGE};
 
-const PAGE: u64 = 1000;
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// What the tenant is like.
@@ -148,7 +147,7 @@ impl Content {
         let mut shown = (after..self.blobs_now()).filter(|n| (from..to).contains(&self.created(*n)));
         body.push(b'[');
         let mut last = after;
-        for number in shown.by_ref().take(usize::try_from(PAGE).unwrap_or(usize::MAX)) {
+        for number in shown.by_ref().take(usize::try_from(self.manner.page()).unwrap_or(usize::MAX)) {
             if body.len() > 1 {
                 body.push(b',');
             }

@@ -10,9 +10,9 @@ pub const POLL_INTERVAL_MIN: Duration = Duration::from_secs(1);
 /// The longest poll interval: the promise wants each blob listed a day before it expires.
 pub const POLL_INTERVAL_MAX: Duration = Duration::from_secs(24 * 3600);
 
-/// The span of the hourly sweep for late-listed blobs: most of what comes late comes within a day.
+/// The span of the sweep for late-listed blobs that comes at least hourly: most of what comes late comes within a day.
 pub const LOOK_BACK: Duration = Duration::from_secs(24 * 3600);
-/// The shortest look-back: the sweep runs once an hour, a shorter one would leave holes.
+/// The shortest look-back: the sweep may run but once an hour, a shorter one would leave holes.
 pub const LOOK_BACK_MIN: Duration = Duration::from_secs(3600);
 /// The longest look-back: the service keeps content for seven days.
 pub const LOOK_BACK_MAX: Duration = Duration::from_secs(7 * 24 * 3600);

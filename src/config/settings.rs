@@ -130,7 +130,7 @@ pub struct TenantSettings {
     pub not_before: Option<Time>,
     /// How often each feed is listed.
     pub poll_interval: Duration,
-    /// The span of the hourly sweep for late-listed blobs.
+    /// The span of the sweep for late-listed blobs that comes at least hourly.
     pub look_back: Duration,
     /// Start and ceiling of the request rate.
     pub requests_per_minute: u32,

@@ -13,8 +13,8 @@ const REFUSED_AFTER_SUCCESS: [Duration; 3] = [Duration::from_secs(2), Duration::
 const STREAK: u32 = 3;
 /// How long the feed is held.
 const HOLD: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
-/// A one-shot command that never reached the service gives up when requests have failed for so long. It is counted from the first
-/// failure: a single request may have taken longer by itself, as one does on a machine that was asleep.
+/// A one-shot command that never reached the service gives up when requests have failed for so long, [`STREAK`] of them or more. It is
+/// counted from the first failure: a single request may take longer by itself, and a process may be suspended or wait for its reader.
 const FIRST_CONTACT: Duration = Duration::from_secs(30);
 /// … asking again at least this often: somebody waits.
 const FIRST_CONTACT_HOLD: Duration = Duration::from_secs(5);
@@ -39,14 +39,14 @@ pub(super) fn is_held_for_good(held: Duration) -> bool {
     held > THROTTLED
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Health {
     one_shot: bool,
     worked: bool,
     successes: u64,
-    last_success: Duration,
-    /// Since the last success: when the first request failed.
+    /// Since the last success: when the first request failed, and when the first was refused for its rate.
     failing_since: Option<Duration>,
+    throttled_since: Option<Duration>,
     streak: u32,
     refusals: u32,
     blocked_until: Duration,
@@ -54,13 +54,13 @@ pub(super) struct Health {
 }
 
 impl Health {
-    pub(super) fn new(one_shot: bool, now: Duration) -> Self {
+    pub(super) fn new(one_shot: bool) -> Self {
         Self {
             one_shot,
             worked: false,
             successes: 0,
-            last_success: now,
             failing_since: None,
+            throttled_since: None,
             streak: 0,
             refusals: 0,
             blocked_until: Duration::ZERO,
@@ -69,12 +69,12 @@ impl Health {
     }
 
     /// Returns true if this ends a time of trouble.
-    pub(super) fn succeeded(&mut self, now: Duration) -> bool {
+    pub(super) fn succeeded(&mut self) -> bool {
         let recovered = self.refusals > 0 || self.streak >= STREAK;
         self.worked = true;
         self.successes += 1;
-        self.last_success = now;
         self.failing_since = None;
+        self.throttled_since = None;
         self.streak = 0;
         self.refusals = 0;
         recovered
@@ -83,7 +83,7 @@ impl Health {
     pub(super) fn failed(&mut self, fault: &Fault, now: Duration, jitter: &mut Jitter) -> Setback {
         let patience = if self.worked { OUTAGE } else { FIRST_CONTACT };
         let failing_since = *self.failing_since.get_or_insert(now);
-        let is_over = self.one_shot && now.saturating_sub(failing_since) > patience;
+        let is_over = self.one_shot && self.streak + 1 >= STREAK && now.saturating_sub(failing_since) > patience;
         match fault {
             Fault::Refused(_) | Fault::AuditingOff => self.refused(now),
             _ if is_over => Setback::GiveUp,
@@ -131,8 +131,8 @@ impl Health {
     }
 
     /// True if a one-shot command has got nothing but refusals for its rate for so long that it should end.
-    pub(super) fn is_throttled_for_good(&self, now: Duration) -> bool {
-        now.saturating_sub(self.last_success) > THROTTLED
+    pub(super) fn is_throttled_for_good(&mut self, now: Duration) -> bool {
+        now.saturating_sub(*self.throttled_since.get_or_insert(now)) > THROTTLED
     }
 
     pub(super) fn is_blocked(&self, now: Duration) -> bool {
@@ -167,8 +167,8 @@ mod tests {
     /// One token request that failed failed all that waited for it, and the feed was held for a minute.
     #[test]
     fn many_failures_at_once_are_one_setback() {
-        let mut health = Health::new(true, Duration::ZERO);
-        health.succeeded(Duration::from_secs(1));
+        let mut health = Health::new(true);
+        health.succeeded();
         let now = Duration::from_secs(2);
         for _ in 0..32 {
             health.failed(&Fault::Transient { retry_after: None }, now, &mut Jitter::new(1));

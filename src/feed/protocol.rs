@@ -15,7 +15,7 @@ pub enum Plan {
     Follow {
         /// How often the newest stretch is listed.
         poll_interval: Duration,
-        /// The span of the hourly sweep.
+        /// The span of the sweep that comes at least hourly.
         look_back: Duration,
     },
     /// Go on from the floor up to the service's now, sweep all of retention once, and end.

@@ -395,6 +395,29 @@ fn quiet_costs_one_commit_an_hour() {
     assert!(t.requests - requests <= calm, "{} requests in a quiet day", t.requests - requests);
 }
 
+/// What was delivered long ago is listed by each sweep and is no sign of lateness; what a sweep delivers is.
+#[test]
+fn sweeps_come_more_often_where_they_find_what_was_listed_late() {
+    let (minute, hour) = (Duration::from_secs(60), Duration::from_secs(3_600));
+    let requests = |late: u64| {
+        let on_time = (0..100).map(|n| blob(n, BASE - hour * 100 + hour * n as u32, Duration::ZERO));
+        // Beyond the look-back, one each ten minutes.
+        let late = (0..late).map(|n| blob(1_000 + n, BASE - hour * 30 + minute * 10 * n as u32, hour * 31));
+        let blobs: Vec<_> = on_time.chain(late).collect();
+        let all = blobs.len();
+        let mut t = Trial::new(6, blobs, 0.0);
+        t.page = 500;
+        t.run(follow(), hour * 12, 0.0);
+        assert_eq!(t.written.len(), all);
+        t.requests
+    };
+    // A poll each minute, a look-back of two windows every two minutes, retention's eight every ten; more at the start, and the blobs.
+    let quiet = requests(0);
+    assert!(quiet < 720 + 720 + 72 * 8 + 100 + 50, "{quiet}");
+    let late = requests(60);
+    assert!(late > quiet + 60 * 8, "{late} where blobs come late, {quiet} else");
+}
+
 /// A backlog that takes longer to fetch than the margin at the edge of retention is listed in time all the same.
 #[test]
 fn a_large_backlog_is_listed_before_the_edge_overtakes_it() {

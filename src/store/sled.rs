@@ -14,6 +14,7 @@
 //! | a failed write can leave whoever waits for it waiting for ever (`pagecache/logger.rs`) | see [`flush`] |
 //! | while it opens, a read that fails counts as the end of what was written, and what comes after is overwritten (`pagecache/iterator.rs`) | every file is read to its end before, see `store/readable.rs` |
 //! | damaged files can open clean at an older state, or with one value gone back | the feeds' digests, and the witness |
+//! | seven threads of its wake once a second to look for work that wakes them anyway (`threadpool.rs`) | they are made where the system may let them sleep longer, see `store/lazily.rs` |
 //! | after an error its state in memory is unknown | the handle refuses everything from then on |
 //!
 //! # No background flusher
@@ -49,7 +50,7 @@ use ::sled::{Batch, Config, Db, Error, Mode};
 
 use super::edit::{Each, Values, Writes};
 use super::record::LARGE_VALUE;
-use super::{StoreError, readable};
+use super::{StoreError, lazily, readable};
 
 /// Pages kept in memory. The hot ones are the newest done chunks and tallies of each feed, a few kB each.
 const CACHE_BYTES: u64 = 16 << 20;
@@ -82,7 +83,7 @@ impl Engine {
         let since = Instant::now();
         let db = loop {
             let config = Config::new().path(dir).mode(Mode::LowSpace).cache_capacity(CACHE_BYTES).flush_every_ms(None);
-            match catch_unwind(AssertUnwindSafe(|| config.open())) {
+            match lazily::made(|| catch_unwind(AssertUnwindSafe(|| config.open()))) {
                 Ok(Ok(db)) => break db,
                 Ok(Err(error)) => match sled_error(state_dir, "opening", &error) {
                     StoreError::Locked { .. } if since.elapsed() < LOCK_LAG => thread::sleep(Duration::from_millis(50)),

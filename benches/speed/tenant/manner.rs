@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use defender_feed::domain::Time;
 
+/// What a page of a listing usually holds here.
+pub(crate) const PAGE: u64 = 1000;
+
 /// A kind of tenant.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Manner {
@@ -11,8 +14,8 @@ pub(crate) enum Manner {
     Plain { blobs: u64 },
     /// The same, compressed.
     Gzip { blobs: u64 },
-    /// Blobs of one wanted record each.
-    Tiny { blobs: u64 },
+    /// Blobs of one wanted record each, listed in pages of so many.
+    Tiny { blobs: u64, page: u64 },
     /// One blob, made of all records of the corpus so many times.
     Huge { times: u64 },
     /// One blob of records that nobody wants, compressed: so many MB of them.
@@ -27,7 +30,7 @@ impl Manner {
         let (name, numbers) = match self {
             Manner::Plain { blobs } => ("plain", vec![blobs]),
             Manner::Gzip { blobs } => ("gzip", vec![blobs]),
-            Manner::Tiny { blobs } => ("tiny", vec![blobs]),
+            Manner::Tiny { blobs, page } => ("tiny", vec![blobs, page]),
             Manner::Huge { times } => ("huge", vec![times]),
             Manner::Bomb { megabytes } => ("bomb", vec![megabytes]),
             Manner::Appearing { begin, every } => ("appearing", vec![begin.0.unsigned_abs(), every]),
@@ -42,7 +45,7 @@ impl Manner {
         Some(match *name {
             "plain" => Manner::Plain { blobs: number(0)? },
             "gzip" => Manner::Gzip { blobs: number(0)? },
-            "tiny" => Manner::Tiny { blobs: number(0)? },
+            "tiny" => Manner::Tiny { blobs: number(0)?, page: number(1)? },
             "huge" => Manner::Huge { times: number(0)? },
             "bomb" => Manner::Bomb { megabytes: number(0)? },
             "appearing" => Manner::Appearing { begin: Time(i64::try_from(number(0)?).ok()?), every: number(1)?.max(1) },
@@ -53,9 +56,17 @@ impl Manner {
     /// How many blobs it has, if they are all there from the start.
     pub(crate) fn blobs(self) -> u64 {
         match self {
-            Manner::Plain { blobs } | Manner::Gzip { blobs } | Manner::Tiny { blobs } => blobs,
+            Manner::Plain { blobs } | Manner::Gzip { blobs } | Manner::Tiny { blobs, .. } => blobs,
             Manner::Huge { .. } | Manner::Bomb { .. } => 1,
             Manner::Appearing { .. } => 0,
+        }
+    }
+
+    /// How many of them a page of its listings holds.
+    pub(crate) fn page(self) -> u64 {
+        match self {
+            Manner::Tiny { page, .. } => page,
+            _ => PAGE,
         }
     }
 

@@ -53,7 +53,7 @@ impl Sweep {
         Self { span, every, at_most, calm, rest: at_most, found: false, due, run: None }
     }
 
-    /// The next run comes as soon as this one's cost allows, at least at the level's own rhythm.
+    /// The next run comes after the level's rest, or as soon as this one's cost allows, but at least at the level's own rhythm.
     pub(super) fn finish(&mut self, now: Duration, spent: u32, per_minute: f64) {
         if std::mem::take(&mut self.found) {
             self.rest = self.at_most;

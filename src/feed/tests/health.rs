@@ -20,9 +20,9 @@ fn held(setback: Setback, at: Duration, wait: Duration) {
 }
 
 fn worked(one_shot: bool) -> Health {
-    let mut health = Health::new(one_shot, secs(0));
+    let mut health = Health::new(one_shot);
     assert!(!health.has_worked() && health.successes() == 0);
-    assert!(!health.succeeded(secs(0)));
+    assert!(!health.succeeded());
     assert!(health.has_worked());
     health
 }
@@ -39,8 +39,8 @@ fn the_end_of_trouble_is_told_and_nothing_else() {
             now += secs(100);
         }
         assert_eq!(health.is_in_trouble(), trouble, "{fault} {failures}");
-        assert_eq!(health.succeeded(now), told, "{fault} {failures}");
-        assert!(!health.succeeded(now) && !health.is_in_trouble());
+        assert_eq!(health.succeeded(), told, "{fault} {failures}");
+        assert!(!health.succeeded() && !health.is_in_trouble());
         assert_eq!(health.successes(), 3);
     }
 }
@@ -60,7 +60,7 @@ fn single_failures_hold_nobody_up_and_the_third_in_a_row_does() {
 #[test]
 fn before_anything_worked_each_failure_holds() {
     for (one_shot, waits) in [(false, [500, 1_000, 2_000, 4_000, 8_000]), (true, [500, 1_000, 2_000, 4_000, 5_000])] {
-        let mut health = Health::new(one_shot, secs(0));
+        let mut health = Health::new(one_shot);
         let mut now = secs(1);
         for wait in waits.map(ms) {
             held(fail(&mut health, &PASSING, now), now, wait);
@@ -108,30 +108,41 @@ fn a_refusal_is_asked_about_again_soon_where_something_worked_and_else_every_qua
     };
     assert_eq!(outcomes(worked(false)), [2, 15, 120, 900, 900].map(Some));
     assert_eq!(outcomes(worked(true)), [Some(2), Some(15), Some(120), None, None]);
-    assert_eq!(outcomes(Health::new(false, secs(0))), [900; 5].map(Some));
-    assert_eq!(outcomes(Health::new(true, secs(0))), [None; 5]);
-    assert!(matches!(fail(&mut Health::new(true, secs(0)), &Fault::AuditingOff, secs(0)), Setback::GiveUp));
+    assert_eq!(outcomes(Health::new(false)), [900; 5].map(Some));
+    assert_eq!(outcomes(Health::new(true)), [None; 5]);
+    assert!(matches!(fail(&mut Health::new(true), &Fault::AuditingOff, secs(0)), Setback::GiveUp));
 }
 
 #[test]
 fn a_one_shot_command_gives_up_in_the_end_and_a_poller_never() {
     for fault in [PASSING, Fault::BadReply] {
         let gives_up = |mut health: Health, after| {
-            // However late the first failure comes, it is only the first.
+            // However late the first failure comes, it is only the first, and after a pause the second is not enough.
             let late = secs(5_000);
             assert!(fail(&mut health, &fault, late) != Setback::GiveUp);
+            assert!(fail(&mut health.clone(), &fault, late + after) != Setback::GiveUp);
+            assert!(fail(&mut health, &fault, late + secs(10)) != Setback::GiveUp);
             fail(&mut health, &fault, late + after) == Setback::GiveUp
         };
-        let new = |one_shot| Health::new(one_shot, secs(0));
+        let new = |one_shot| Health::new(one_shot);
         assert!(!gives_up(new(true), secs(30)));
         assert!(gives_up(new(true), secs(30) + ms(1)));
         assert!(!gives_up(worked(true), secs(600)));
         assert!(gives_up(worked(true), secs(600) + ms(1)));
         assert!(!gives_up(worked(false), secs(1_000_000)) && !gives_up(new(false), secs(1_000_000)));
     }
-    let health = worked(true);
-    assert!(!health.is_throttled_for_good(secs(3_600)));
-    assert!(health.is_throttled_for_good(secs(3_600) + ms(1)));
+}
+
+/// However late the first refusal for the rate comes, it is only the first.
+#[test]
+fn an_hour_of_nothing_but_throttling_ends_a_one_shot_command() {
+    let mut health = worked(true);
+    let late = secs(5_000);
+    assert!(!health.is_throttled_for_good(late));
+    assert!(!health.is_throttled_for_good(late + secs(3_600)));
+    assert!(health.is_throttled_for_good(late + secs(3_600) + ms(1)));
+    health.succeeded();
+    assert!(!health.is_throttled_for_good(late + secs(9_000)));
 }
 
 /// What failed before a success does not count after it.
@@ -139,9 +150,10 @@ fn a_one_shot_command_gives_up_in_the_end_and_a_poller_never() {
 fn a_success_begins_the_patience_anew() {
     let mut health = worked(true);
     fail(&mut health, &PASSING, secs(1));
-    health.succeeded(secs(500));
-    assert!(fail(&mut health, &PASSING, secs(700)) != Setback::GiveUp);
-    assert!(fail(&mut health, &PASSING, secs(1_300)) != Setback::GiveUp);
+    health.succeeded();
+    for at in [700, 900, 1_100, 1_300] {
+        assert!(fail(&mut health, &PASSING, secs(at)) != Setback::GiveUp, "{at}");
+    }
     assert!(fail(&mut health, &PASSING, secs(1_301)) == Setback::GiveUp);
 }
 

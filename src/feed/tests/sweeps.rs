@@ -2,7 +2,7 @@
 
 use super::listings::*;
 use super::*;
-use crate::feed::listing::{Broken, HARD_EDGE, Lister, ListingId, Purpose, SAFE_EDGE};
+use crate::feed::listing::{Broken, HARD_EDGE, Lister, Purpose, SAFE_EDGE};
 
 /// Runs each listing that is due, with so many pages, until a sweep of the level ends; returns its windows and their cost.
 fn sweep(lister: &mut Lister, level: usize, now: Duration, at: u64, pages: u32, per_minute: u32) -> Vec<(Time, Time)> {
@@ -89,22 +89,29 @@ fn sweeps_that_find_nothing_come_half_as_often_each_time_down_to_their_calm() {
 /// nothing was listed so far, or by another listing, is how blobs usually come.
 #[test]
 fn a_sweep_that_finds_what_was_listed_late_comes_often_again() {
-    let comes_often = |created: u64, by_the_sweep: bool| {
-        let mut lister = caught_up(secs(600), ms(1), AT);
+    let comes_often = |created: u64, found_by: Purpose| {
+        let mut lister = caught_up(secs(50), ms(1), AT);
         assert_eq!(sweep(&mut lister, 0, secs(30), AT + 30, 1, 2_000).len(), 1);
-        let (id, purpose, _) = next(&mut lister, secs(60), AT + 60);
-        assert_eq!(purpose, Purpose::Sweep(0));
-        lister.brought(if by_the_sweep { id } else { ListingId(99) }, server(created));
-        complete(&mut lister, id, secs(60));
-        assert!(sweep(&mut lister, 0, secs(90) - ms(1), AT + 89, 1, 2_000).is_empty());
-        let often = !sweep(&mut lister, 0, secs(90), AT + 90, 1, 2_000).is_empty();
-        assert!(often || !sweep(&mut lister, 0, secs(120), AT + 120, 1, 2_000).is_empty());
+        // The poll is due too, after 50 s and at most a quarter more.
+        let at_once = [(); 2].map(|()| next(&mut lister, secs(65), AT + 65));
+        assert_eq!(at_once.map(|(_, purpose, _)| purpose), [Purpose::Live, Purpose::Sweep(0)]);
+        for (id, purpose, _) in at_once {
+            if purpose == found_by {
+                lister.brought(id, server(created));
+            }
+        }
+        for (id, ..) in at_once {
+            complete(&mut lister, id, secs(65));
+        }
+        assert!(sweep(&mut lister, 0, secs(95) - ms(1), AT + 94, 1, 2_000).is_empty());
+        let often = !sweep(&mut lister, 0, secs(95), AT + 95, 1, 2_000).is_empty();
+        assert!(often || !sweep(&mut lister, 0, secs(125), AT + 125, 1, 2_000).is_empty());
         often
     };
-    assert!(comes_often(AT - MINUTE, true));
-    assert!(comes_often(AT - 1, true), "the last second that was listed");
-    assert!(!comes_often(AT, true), "the first that was not");
-    assert!(!comes_often(AT - MINUTE, false));
+    assert!(comes_often(AT - MINUTE, Purpose::Sweep(0)));
+    assert!(comes_often(AT - 1, Purpose::Sweep(0)), "the last second that was listed");
+    assert!(!comes_often(AT, Purpose::Sweep(0)), "the first that was not");
+    assert!(!comes_often(AT - MINUTE, Purpose::Live));
 }
 
 #[test]
