@@ -199,17 +199,20 @@ fn flush(db: &Db) -> Result<(), Error> {
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut patience = FLUSH_PATIENCE;
     let mut next = Instant::now() + patience;
+    // Its first poll starts it, and with the first of all sled's threads begin.
+    let mut flushed = lazily::made(|| flushing.as_mut().poll(&mut Context::from_waker(&waker)));
     loop {
-        if let Poll::Ready(flushed) = flushing.as_mut().poll(&mut Context::from_waker(&waker)) {
+        if let Poll::Ready(flushed) = flushed {
             return flushed.map(drop);
         }
         thread::park_timeout(next.saturating_duration_since(Instant::now()));
         if Instant::now() >= next {
-            // Its first poll starts it; nobody needs its answer.
+            // Nobody needs its answer.
             let _ = pin!(db.flush_async()).poll(&mut Context::from_waker(Waker::noop()));
             patience *= 2;
             next += patience;
         }
+        flushed = flushing.as_mut().poll(&mut Context::from_waker(&waker));
     }
 }
 
