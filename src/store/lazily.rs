@@ -8,21 +8,20 @@
 #[cfg(target_os = "linux")]
 const SLACK_NANOS: u64 = 30_000_000_000;
 
-/// Does what may make such threads. This one's own timers are as before afterwards; where the system does not know of slack, all are.
+/// Does what may make such threads. This one's own timers are as they were when it began, afterwards; where the system does not know of
+/// slack, all are.
 #[cfg(target_os = "linux")]
 pub(super) fn made<T>(what: impl FnOnce() -> T) -> T {
     use std::num::NonZeroU64;
 
-    use rustix::thread::{current_timer_slack, set_current_timer_slack};
+    use rustix::thread::set_current_timer_slack;
 
-    let before = current_timer_slack().ok().and_then(NonZeroU64::new);
     // Without it they wake as often as they ask to, which costs no more than that.
-    if before.is_some() {
-        let _ = set_current_timer_slack(NonZeroU64::new(SLACK_NANOS));
-    }
+    let is_set = set_current_timer_slack(NonZeroU64::new(SLACK_NANOS)).is_ok();
     let done = what();
-    if before.is_some() {
-        let _ = set_current_timer_slack(before);
+    if is_set {
+        // Nothing else here changes a thread's slack, so that what it began with is what it had.
+        let _ = set_current_timer_slack(None);
     }
     done
 }
@@ -43,9 +42,12 @@ mod tests {
 
     #[test]
     fn threads_that_are_made_meanwhile_are_lazy_and_no_other() {
-        let slack = || thread::spawn(|| current_timer_slack().unwrap()).join().unwrap();
-        let before = (current_timer_slack().unwrap(), slack());
-        assert_eq!(made(slack), SLACK_NANOS);
-        assert_eq!((current_timer_slack().unwrap(), slack()), before);
+        // The system tells the lower half of it.
+        let own = || current_timer_slack().unwrap() as u32;
+        let handed_on = || thread::spawn(own).join().unwrap();
+        let before = (own(), handed_on());
+        assert_eq!(made(handed_on), SLACK_NANOS as u32);
+        assert_eq!((own(), handed_on()), before);
+        assert!(before.0 != SLACK_NANOS as u32);
     }
 }
