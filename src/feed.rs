@@ -9,12 +9,13 @@
 //! - [`listing`]: windows, sweeps, paging;
 //! - [`blobs`]: the ledger of blobs, attempts and gaps;
 //! - [`batch`]: what the open batch holds;
-//! - [`subscription`]: checked first, started rarely;
+//! - [`subscription`]: checked first, started rarely; `absence`: what becomes available while there is none;
 //! - [`pace`]: rate and pauses; `width`: blobs at once; [`persistence`]: how long to try;
 //! - [`clock`], [`backoff`], [`stretches`]: small values.
 //!
 //! It may use `domain`, and nothing that reads, writes, sleeps or draws.
 
+mod absence;
 pub mod backoff;
 pub mod batch;
 pub mod blobs;
@@ -48,6 +49,7 @@ pub use self::listing::ListingId;
 pub use self::protocol::{Action, FeedSettings, Finish, Input, Memory, Moment, Notice, Plan, Status};
 pub use self::subscription::{Mode, Standing};
 
+use self::absence::Absence;
 use self::backoff::Jitter;
 use self::batch::Open;
 use self::blobs::Blobs;
@@ -74,9 +76,14 @@ const SETTLE: Duration = Duration::from_millis(700);
 const LISTING_ATTEMPTS_MAX: u32 = 15;
 /// A one-shot run gives up if the subscription is still off after so many starts, the second of them a quarter of an hour later.
 const STARTS_MAX: u32 = 2;
-/// Entries of listings that can't be read, told as gaps one by one. So many mean that the service has changed, which was
-/// told as often by then.
+/// Entries of listings that can't be read, told as gaps one by one. So many mean that the service has changed: one gap that grows
+/// tells of the others.
 const UNREADABLE_ENTRIES_MAX: usize = 1_024;
+/// … and another one of those that come longer after it, or lie longer before it.
+const UNREADABLE_APART: Duration = Duration::from_secs(24 * 3600);
+/// After requests have failed for so long, all that was listed before is gone over again at once: the half hour in which the service
+/// works may be all that is left of the day in which a blob that was listed late has to be found.
+const LONG_OUTAGE: Duration = Duration::from_secs(3600);
 /// The core never asks to be called again sooner than this: it can't spin.
 const NAP: Duration = Duration::from_millis(2);
 
@@ -113,8 +120,11 @@ pub struct Feed {
     next_batch: u64,
     pages: VecDeque<(ListingId, String)>,
     unreadable_entries: BTreeSet<GapId>,
+    /// The gap of those beyond their limit, and what it covers.
+    unreadable_rest: Option<(GapId, Time, Time)>,
     draining: bool,
-    off_since: Option<(GapReason, Time)>,
+    /// Since when nothing becomes available for good.
+    absence: Option<Absence>,
     /// The newest `contentCreated` listed.
     newest: Option<Time>,
     passes: u32,
@@ -149,6 +159,7 @@ impl Feed {
         let mut blobs = Blobs::new(persistence, done);
         let told = memory.gaps.iter().filter(|gap| gap.reason == GapReason::Unreadable && gap.blob.is_none());
         let unreadable_entries = told.map(|gap| gap.id).collect();
+        let absence = Absence::restored(&memory.gaps);
         blobs.restore(memory.gaps, parts, now.mono, &mut jitter);
         Self {
             clock: ServerClock::default(),
@@ -171,8 +182,9 @@ impl Feed {
             next_batch: 0,
             pages: VecDeque::new(),
             unreadable_entries,
+            unreadable_rest: None,
             draining: false,
-            off_since: None,
+            absence,
             newest: None,
             passes: 0,
             pass_began: now.mono,
@@ -248,6 +260,11 @@ impl Feed {
     fn success(&mut self, now: Now) {
         self.clock.assume(now);
         self.pace.succeeded(now.mono);
+        if self.health.failing_for(now.mono) >= LONG_OUTAGE
+            && let Some(lister) = &mut self.lister
+        {
+            lister.sweep_anew(now.mono);
+        }
         if self.health.succeeded() {
             self.notice(Notice::Recovered);
         }

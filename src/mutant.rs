@@ -77,6 +77,8 @@ mutants! {
     P13: Simulation;
     /// What became available while there was no subscription is passed over without a word (Elastic).
     P13b: Simulation;
+    /// The same where another process finds the subscription on again: only the one that met its absence knows of it.
+    P13c: Simulation;
     /// A blob that is not found is dropped without a word (Beats).
     P14: Simulation;
     /// Only the first record of a blob is read (Data Prepper).

@@ -274,6 +274,7 @@ fn damage(world: &mut world::World) {
     let now = world.now();
     world.oracle.state_lost(now, witness.map(|(floor, _)| floor), witness.map(|(_, begin)| begin));
     world.manners.state_lost();
+    world.dark.state_lost();
 }
 
 /// The store as it starts anew from a witness's floor.

@@ -12,7 +12,7 @@
 //!
 //! | name | what |
 //! |---|---|
-//! | `lock` | held (`flock`) by the process that uses the state; its content names that process |
+//! | `lock` | held (`flock`) by the process that uses the state; its content names that process, until it ends in order |
 //! | `sled.v1/` | the values below; the number is the format's, so that an older release refuses a newer state untouched |
 //! | `records/` | the prints of delivered records, a file for each feed and day; see `store/prints.rs` |
 //! | `witness.json` | the state's number, and generation, floor, begin and filter of each feed, written now and then; see `store/witness.rs` |
@@ -148,6 +148,9 @@ pub trait Store: Send + 'static {
     /// # Errors
     /// If it is not known to be on disk; the store is then unusable, and a restart takes up the last commit that is.
     fn commit(&mut self, receipt: Receipt) -> Result<(), StoreError>;
+
+    /// The output has failed, and may end within a line: the next process has to know.
+    fn output_failed(&mut self) {}
 
     /// Ends in order. Dropping a store instead loses nothing that was committed.
     ///

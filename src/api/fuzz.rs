@@ -86,7 +86,7 @@ fn entry(raw: &[u8]) {
     let id = named("contentId").filter(|id| !id.is_empty());
     match (&read, uri) {
         (Ok(entry), Some(uri)) => {
-            let time = |name| named(name).and_then(|text| Time::parse(&text));
+            let time = |name| named(name).and_then(|text| Time::parse(&text)).filter(|at| *at > Time(0));
             let expected = BlobEntry {
                 id: id.map_or_else(|| entry.id.clone(), crate::domain::ContentId),
                 uri,

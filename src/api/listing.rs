@@ -38,8 +38,8 @@ pub enum EntryError {
 
 /// Reads one element of a listing.
 ///
-/// Keys are matched exactly, then without case. `contentType` is not looked at. A `contentCreated` that is missing or can't
-/// be read becomes `fallback_created`: give a time inside the window that was listed, and the same one each time, because
+/// Keys are matched exactly, then without case. `contentType` is not looked at. A `contentCreated` that is missing, can't
+/// be read or lies before 1970 becomes `fallback_created`: give a time inside the window that was listed, and the same one each time, because
 /// it is part of the blob's identity. A missing `contentId` becomes the last part of the path of `contentUri`.
 ///
 /// # Errors
@@ -61,7 +61,8 @@ pub fn read_entry(raw: &[u8], fallback_created: Time) -> Result<BlobEntry, Entry
         return Err(EntryError::NoUri(id.map_or_else(|| "missing".into(), |id| printable(&id, SHOWN_ID))));
     };
     let id = id.or_else(|| last_segment(&uri)).ok_or(EntryError::NoId)?;
-    let time = |raw: Option<&RawValue>| raw.and_then(scalar).and_then(|text| Time::parse(&text));
+    // A time that lies before all computers was never set: .NET writes the year 1.
+    let time = |raw: Option<&RawValue>| raw.and_then(scalar).and_then(|text| Time::parse(&text)).filter(|at| at.0 > 0);
     Ok(BlobEntry {
         id: ContentId(id),
         uri,
@@ -153,6 +154,12 @@ mod tests {
             (r#"{"contentid":"other","contentUri":"https://h/a/b","contentId":"x","ContentId":"other"}"#, "x", FALLBACK, None),
             (r#"{"contentUri":"u/b","contentId":null,"contentCreated":null,"contentExpiration":""}"#, "b", FALLBACK, None),
             (r#"{"contentUri":"u","contentId":17,"contentCreated":"1970-01-01T00:00:01"}"#, "17", Time(1000), None),
+            (
+                r#"{"contentUri":"u/b","contentCreated":"0001-01-01T00:00:00","contentExpiration":"0001-01-01T00:00:00Z"}"#,
+                "b",
+                FALLBACK,
+                None,
+            ),
             (
                 "\u{feff} {\"contentUri\":\"u\",\"content\\u0049d\":\"\\u0078\",\"contentExpiration\":\"1970-01-01T00:00:01+00:00\"} ",
                 "x",

@@ -101,7 +101,7 @@ pub fn run(args: &BackfillArgs, context: &Context) -> Exit {
     if args.dry_run {
         return dry_run(args, skip, engine, context);
     }
-    let output = match open_destination(context, false) {
+    let mut output = match open_destination(context, false) {
         Ok(output) => output,
         Err(exit) => return exit,
     };
@@ -114,10 +114,13 @@ pub fn run(args: &BackfillArgs, context: &Context) -> Exit {
         Err(error @ JobError::Locked { .. }) => return failed(&error, Exit::Locked),
         Err(error) => return failed(&error, Exit::Failed),
     };
-    let (mut job, start, mut store) = match start(args, job, output.mark(), context) {
+    let (mut job, start, mut store, interrupted) = match start(args, job, output.mark(), context) {
         Ok(started) => started,
         Err(exit) => return exit,
     };
+    if interrupted {
+        output.after_interruption();
+    }
     match &start {
         Start::Resume => console.report("going on where the interrupted run stopped"),
         Start::Afresh(Some(why)) => console.report(&format!("starting afresh: {why}")),
@@ -244,13 +247,13 @@ fn typed(when: When) -> String {
     }
 }
 
-/// Decides whether to go on, and opens the job's store accordingly.
+/// Decides whether to go on, and opens the job's store accordingly; tells as well whether the run before was interrupted.
 fn start(
     args: &BackfillArgs,
     mut job: Job,
     output: Option<crate::sink::OutputMark>,
     context: &Context,
-) -> Result<(Job, Start, SledStore), Exit> {
+) -> Result<(Job, Start, SledStore, bool), Exit> {
     let failed = |error: &dyn std::fmt::Display, exit| {
         context.console.error(&error.to_string());
         exit
@@ -266,6 +269,8 @@ fn start(
         }
         store = Some(open);
     }
+    // One that begins afresh writes to the same pipe, and its store is a new one.
+    let interrupted = store.as_ref().is_some_and(SledStore::was_interrupted);
     let start = job.decide(args.resume, &written, output).map_err(|error| failed(&error, Exit::Usage))?;
     if let Start::Afresh(_) = start
         && let Some(open) = store.take()
@@ -277,7 +282,7 @@ fn start(
         Some(store) => store,
         None => opened::store(&job.store_dir(), &context.console)?,
     };
-    Ok((job, start, store))
+    Ok((job, start, store, interrupted))
 }
 
 /// The ledger of the run.

@@ -44,7 +44,7 @@ pub fn run(args: &PollArgs, context: &Context) -> Exit {
         Ok(engine) => engine,
         Err(exit) => return exit,
     };
-    let output = match open_destination(context, true) {
+    let mut output = match open_destination(context, true) {
         Ok(output) => output,
         Err(exit) => return exit,
     };
@@ -52,6 +52,9 @@ pub fn run(args: &PollArgs, context: &Context) -> Exit {
         Ok(store) => store,
         Err(exit) => return exit,
     };
+    if store.was_interrupted() {
+        output.after_interruption();
+    }
     let once = args.once;
     let plan = |tenant: &TenantSettings| match once {
         true => Plan::Once,

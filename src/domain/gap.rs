@@ -97,6 +97,9 @@ pub struct GapBlob {
     pub entry: BlobEntry,
     /// How often it was tried.
     pub attempts: u32,
+    /// The print of the broken reply whose readable part is delivered and whose rest is in the dead-letter file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<u64>,
 }
 
 /// Something that could not be had.

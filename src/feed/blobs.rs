@@ -149,9 +149,9 @@ impl Blobs {
             self.delayed.insert((at, key));
             self.untried.insert(key);
             let fresh = Blob::new(blob.entry, false, self.parts.remove(&key));
-            let attempts = blob.attempts;
+            let (attempts, accepted) = (blob.attempts, blob.accepted);
             let denials = if matches!(gap.reason, GapReason::NotFound | GapReason::Expired) { attempts } else { 0 };
-            self.all.insert(key, Blob { attempts, denials, gap: Some(gap.reason), ..fresh });
+            self.all.insert(key, Blob { attempts, denials, accepted, gap: Some(gap.reason), ..fresh });
         }
     }
 
@@ -416,7 +416,7 @@ impl Blob {
             reason,
             from: key.created,
             to: key.created,
-            blob: Some(GapBlob { entry: self.entry.clone(), attempts: self.attempts }),
+            blob: Some(GapBlob { entry: self.entry.clone(), attempts: self.attempts, accepted: self.accepted }),
             provisional,
             closed: None,
             found: server,

@@ -40,7 +40,8 @@ impl Feed {
     pub(super) fn seal(&mut self, now: Now) {
         self.raise_floor();
         let server = self.server(now);
-        let open = std::mem::take(&mut self.open);
+        let mut open = std::mem::take(&mut self.open);
+        open.gaps.extend(self.absence_so_far(server).map(|gap| (gap.id, gap)));
         let id = BatchId(self.next_batch);
         self.next_batch += 1;
         // The earlier of the two clocks: neither, jumping ahead, may make us forget a blob (law L9). Where the service tells no
@@ -275,7 +276,7 @@ impl Feed {
         }
         if now.mono.saturating_sub(self.committed_at) >= QUIET_COMMIT {
             self.raise_floor();
-            if self.committed_floor != Some(self.floor) && self.lister.is_some() {
+            if self.absence.is_some() || (self.committed_floor != Some(self.floor) && self.lister.is_some()) {
                 self.seal(now);
             } else {
                 self.committed_at = now.mono;

@@ -7,7 +7,7 @@ use super::health::Setback;
 use super::listing::{self, Broken, ListingId};
 use super::protocol::{Finish, Notice};
 use super::subscription::Standing;
-use super::{Feed, LISTING_ATTEMPTS_MAX, Now, STARTS_MAX, UNREADABLE_ENTRIES_MAX};
+use super::{Feed, LISTING_ATTEMPTS_MAX, Now, STARTS_MAX, UNREADABLE_APART, UNREADABLE_ENTRIES_MAX};
 use crate::domain::{BlobEntry, BlobKey, Counts, Fault, Gap, GapId, GapReason, Part, Refusal, Time, Window};
 use crate::mutant::{self, Mutant};
 
@@ -31,6 +31,9 @@ impl Feed {
         self.success(now);
         let server = self.server(now);
         let person = self.subscription.told(standing, now.mono, server);
+        if standing != Standing::Enabled {
+            self.open_absence(now, GapReason::SubscriptionOff);
+        }
         if self.clock.wants_witnesses(now) || self.is_place_in_doubt(now) {
             self.subscription.check_at(now.mono + WITNESS_AFTER);
             return;
@@ -38,7 +41,6 @@ impl Feed {
         if standing == Standing::Enabled {
             return;
         }
-        self.open_absence(GapReason::SubscriptionOff);
         self.notice(Notice::SubscriptionOff { standing, starts: !person });
         if !self.settings.plan.is_one_shot() {
             return;
@@ -77,33 +79,8 @@ impl Feed {
         }
     }
 
-    /// Content that becomes available from here on may be lost for good; where nothing was collected before, nothing is.
-    pub(super) fn open_absence(&mut self, reason: GapReason) {
-        let known = self.lister.as_ref().map_or(self.memory_floor, |l| l.live_from());
-        if let (None, Some(from)) = (self.off_since, known) {
-            self.off_since = Some((reason, from));
-        }
-    }
-
-    /// Only a listing proves that content comes again: the subscription can be enabled while auditing is off. One that was
-    /// under way when the subscription turned out to be off proves nothing.
-    pub(super) fn close_absence(&mut self, now: Now) {
-        if !self.subscription.is_enabled() {
-            return;
-        }
-        let Some((reason, from)) = self.off_since.take() else { return };
-        let to = self.server(now);
-        self.stretch_gap(now, reason, from, to);
-        // While a reply tells another time, as after a sleep of the machine, it may have lasted longer: what follows until the
-        // times agree is a gap too, each piece of its own.
-        if self.clock.is_in_doubt() {
-            self.off_since = Some((reason, to.max(from)));
-        }
-    }
-
     pub(super) fn stretch_gap(&mut self, now: Now, reason: GapReason, from: Time, to: Time) {
-        let silent = mutant::on(Mutant::P13) || (reason == GapReason::SubscriptionOff && mutant::on(Mutant::P13b));
-        if from >= to || silent {
+        if from >= to || mutant::on(Mutant::P13) {
             return;
         }
         let gap = Gap {
@@ -162,12 +139,32 @@ impl Feed {
     /// An entry names a blob that nobody can fetch. The sweeps see it again and again; it is one gap.
     pub(super) fn entry_unreadable(&mut self, now: Now, window: Window, print: u64, detail: String) {
         let id = GapId(print);
-        if self.unreadable_entries.len() >= UNREADABLE_ENTRIES_MAX || !self.unreadable_entries.insert(id) {
+        if self.unreadable_entries.contains(&id) {
             return;
         }
-        let (reason, found) = (GapReason::Unreadable, self.server(now));
-        let (from, to) = (window.from(), window.to());
-        self.record_gap(now, Gap { id, reason, from, to, blob: None, provisional: false, closed: None, found, detail });
+        let (reason, found, (from, to)) = (GapReason::Unreadable, self.server(now), (window.from(), window.to()));
+        let gap = |id, (from, to)| Gap { id, reason, from, to, blob: None, provisional: false, closed: None, found, detail };
+        if self.unreadable_entries.len() < UNREADABLE_ENTRIES_MAX {
+            self.unreadable_entries.insert(id);
+            self.record_gap(now, gap(id, (from, to)));
+            return;
+        }
+        // Of so many one gap tells, which grows with the windows that hold them.
+        let near = |(_, a, b): &(GapId, Time, Time)| from <= *b + UNREADABLE_APART && *a <= to + UNREADABLE_APART;
+        match self.unreadable_rest.filter(near) {
+            Some((_, a, b)) if a <= from && to <= b => {}
+            Some((id, a, b)) => {
+                let (from, to) = (from.min(a), to.max(b));
+                self.unreadable_rest = Some((id, from, to));
+                self.open.gaps.insert(id, gap(id, (from, to)));
+                self.open.grew(0, now.mono);
+            }
+            None => {
+                let id = GapId::of_stretch(reason, from, to);
+                self.unreadable_rest = Some((id, from, to));
+                self.record_gap(now, gap(id, (from, to)));
+            }
+        }
     }
 
     pub(super) fn page_end(&mut self, now: Now, id: ListingId, next: Option<String>, date: Option<Time>) {
@@ -321,12 +318,12 @@ impl Feed {
             }
             Fault::NoSubscription | Fault::SubscriptionDisabled => {
                 // Somebody may have enabled it again by the time of the look.
-                self.open_absence(GapReason::SubscriptionOff);
+                self.open_absence(now, GapReason::SubscriptionOff);
                 let at = self.health.hold(mono, Duration::from_secs(1), &mut self.jitter);
                 self.subscription.check_at(at);
                 return at;
             }
-            Fault::AuditingOff => self.open_absence(GapReason::AuditingOff),
+            Fault::AuditingOff => self.open_absence(now, GapReason::AuditingOff),
             _ => {}
         }
         let setback = self.health.failed(fault, mono, &mut self.jitter);

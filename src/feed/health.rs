@@ -68,6 +68,11 @@ impl Health {
         }
     }
 
+    /// For how long nothing has succeeded, from the first request on that failed.
+    pub(super) fn failing_for(&self, now: Duration) -> Duration {
+        self.failing_since.map_or(Duration::ZERO, |since| now.saturating_sub(since))
+    }
+
     /// Returns true if this ends a time of trouble.
     pub(super) fn succeeded(&mut self) -> bool {
         let recovered = self.refusals > 0 || self.streak >= STREAK;

@@ -78,7 +78,8 @@ struct Listing {
     from: Time,
     to: Time,
     pages: u32,
-    seen: HashSet<String>,
+    /// Hashes of the next pages' URLs, which may be long.
+    seen: HashSet<u64>,
     /// The URL of the page that is under way, and how often it failed.
     current: Option<String>,
     tries: u32,
@@ -172,6 +173,13 @@ impl Lister {
     #[cfg(test)]
     pub(super) fn force_tile(&mut self, tile: Duration) {
         self.tile = tile;
+    }
+
+    /// The sweeps begin again from their start, now.
+    pub fn sweep_anew(&mut self, now: Duration) {
+        for sweep in &mut self.sweeps {
+            (sweep.run, sweep.due) = (None, sweep.due.min(now));
+        }
     }
 
     /// True if everything was listed before.

@@ -147,7 +147,8 @@ impl<'a> Reading<'a> {
                 goes_round: false,
                 oddities: 0,
                 first_oddity: None,
-                accepting: order.confirm.is_some(),
+                // What is accepted already has its dead letters: the same reply would only write them again.
+                accepting: order.confirm.is_some() && order.confirm != order.accepted,
                 accepted: order.accepted,
                 confirm: order.confirm,
             },

@@ -143,6 +143,9 @@ impl<S: Sink, T: Store> Desk<S, T> {
                 dropped.and_then(|()| write(&mut self.sink, &mut self.store, batch))
             }
         };
+        if result.is_err() {
+            self.store.output_failed();
+        }
         self.broken = result.as_ref().err().cloned();
         result
     }

@@ -24,48 +24,43 @@ fn names_none(response: &Response) -> bool {
     body.starts_with(b"[") && !body.windows(9).any(|some| some == b"\"enabled\"")
 }
 
-/// What a process knows of the subscription being off. It owes a gap if it was refused for that reason, or told so, was told since that the
-/// subscription is on, has listed again, and committed something afterwards. What it dies with before, nobody can ask for.
+/// What processes know of the subscription being off. One that has a place, and was refused for that reason or told so, owes a gap as soon
+/// as it has committed something afterwards, whatever becomes of it.
 #[derive(Debug, Default)]
 pub(super) struct Darkness {
+    /// This process goes on from somewhere, or has begun to list: before that nothing can be missing.
+    placed: bool,
     /// When requests of this process were refused, or it was told that nothing is enabled.
     refused: Vec<Time>,
-    /// When it was told afterwards how the subscription stands.
-    looked: Option<Time>,
-    /// When a listing that it asked for after that came to its end.
-    listed: Option<Time>,
     /// Refusals that a committed gap has to tell of, of earlier processes too.
     owed: Vec<Time>,
 }
 
 impl Darkness {
-    /// A new process knows nothing of what the one before has met.
-    pub(super) fn reborn(&mut self) {
-        *self = Self { owed: std::mem::take(&mut self.owed), ..Self::default() };
+    /// A new process knows what the one before has committed.
+    pub(super) fn reborn(&mut self, placed: bool) {
+        *self = Self { placed, owed: std::mem::take(&mut self.owed), ..Self::default() };
     }
 
-    /// A reply to a request that was sent and answered then.
-    pub(super) fn told(&mut self, response: &Response, phase: Phase, (sent, now): (Time, Time)) {
+    /// The state is lost, and what it told of.
+    pub(super) fn state_lost(&mut self) {
+        *self = Self::default();
+    }
+
+    /// A reply to a request that was answered then.
+    pub(super) fn told(&mut self, response: &Response, phase: Phase, now: Time) {
         let listing = matches!(phase, Phase::List | Phase::NextPage);
+        self.placed |= listing;
         let whole = response.status == 200 && response.delivery == Delivery::Whole;
         let refused = listing && matches!(response.error_code().as_deref(), Some("AF20022" | "AF20023"));
-        if refused || (phase == Phase::Subscription && whole && names_none(response)) {
+        if self.placed && (refused || (phase == Phase::Subscription && whole && names_none(response))) {
             self.refused.push(now);
-            (self.looked, self.listed) = (None, None);
-        } else if phase == Phase::Subscription && whole && !self.refused.is_empty() {
-            self.looked = Some(now);
-            self.listed = None;
-        } else if listing && whole && response.header("NextPageUri").is_none() && self.looked.is_some_and(|at| sent > at) {
-            self.listed.get_or_insert(now);
         }
     }
 
     /// A claim that was made then is committed.
     pub(super) fn committed(&mut self, made: Time) {
-        if self.listed.is_some_and(|at| made > at + SOON) {
-            self.owed.append(&mut self.refused);
-            (self.looked, self.listed) = (None, None);
-        }
+        self.owed.extend(self.refused.extract_if(.., |at| *at + SOON < made));
     }
 }
 

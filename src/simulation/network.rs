@@ -101,7 +101,6 @@ impl Transport for Network {
     async fn send(&self, request: Request) -> Result<Reply<Coming>, WireError> {
         let phase = phase_of(&request);
         self.judge(&request, phase);
-        let sent = self.outside.look().now();
         if !self.outside.step(phase) {
             return self.outside.dead().await;
         }
@@ -119,7 +118,7 @@ impl Transport for Network {
             self.failed(blob.as_deref());
             return Err(WireError::new(kind, "made up"));
         }
-        let answered = self.outside.look().ask(&request, phase, sent);
+        let answered = self.outside.look().ask(&request, phase);
         if !self.outside.step(phase) {
             return self.outside.dead().await;
         }
@@ -185,7 +184,7 @@ impl World {
     }
 
     /// The service answers.
-    fn ask(&mut self, request: &Request, phase: Phase, sent: Time) -> Arrival {
+    fn ask(&mut self, request: &Request, phase: Phase) -> Arrival {
         self.administer();
         let now = self.now();
         let asked = asked(request);
@@ -220,7 +219,7 @@ impl World {
         }
         self.told(request, &response, phase, now);
         self.count_page(&asked, &response, phase);
-        self.dark.told(&response, phase, (sent, now));
+        self.dark.told(&response, phase, now);
         if self.fate.long_links {
             lengthen(&mut response);
         }

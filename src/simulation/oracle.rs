@@ -280,6 +280,11 @@ impl Oracle {
         !self.open.is_empty()
     }
 
+    /// True if the state holds a place.
+    pub(super) fn has_place(&self) -> bool {
+        self.floor.is_some()
+    }
+
     /// The state is lost at `now`, down to this floor: what was delivered may come again.
     pub(super) fn state_lost(&mut self, now: Time, floor: Option<Time>, begin: Option<Time>) {
         self.anew = begin.is_none();

@@ -258,7 +258,7 @@ impl World {
         self.met = Met { born: self.elapsed(), ..Met::default() };
         self.asked.clear();
         self.pages.clear();
-        self.dark.reborn();
+        self.dark.reborn(self.oracle.has_place());
     }
 
     /// A process has ended, however.

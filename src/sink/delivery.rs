@@ -91,6 +91,7 @@ impl<O: Lines, D: Letters> Delivery<O, D> {
                         expires: None,
                     },
                     attempts: 1,
+                    accepted: None,
                 }),
                 provisional: false,
                 closed: None,

@@ -21,6 +21,13 @@ impl Destination {
         }
     }
 
+    /// As [`Output::after_interruption`]. A file of its own tells by itself how it ends.
+    pub fn after_interruption(&mut self) {
+        if let Destination::Stdout(output) = self {
+            output.after_interruption();
+        }
+    }
+
     /// True if a reader of standard output has to be there.
     pub fn is_stdout(&self) -> bool {
         matches!(self, Destination::Stdout(_))

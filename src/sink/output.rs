@@ -19,7 +19,8 @@ pub enum Healed {
     NotNeeded,
     /// The last line was torn: it was ended with a `\n`, so that no two lines merge.
     TornLine,
-    /// The file has content but can't be read, so a `\n` was written in case its last line is torn. That may be a blank
+    /// The file has content but can't be read, or a pipe was written to by a process that was interrupted, so a `\n` was written in case
+    /// its last line is torn. That may be a blank
     /// line; a torn line that merges with the next one would cost a record.
     Unknown,
 }
@@ -41,6 +42,8 @@ pub struct Output {
     name: String,
     kind: Kind,
     healed: Option<Healed>,
+    /// The process before this one may have left a pipe within a line.
+    interrupted: bool,
     failed: Option<SinkError>,
 }
 
@@ -52,7 +55,7 @@ impl Output {
     pub fn new(descriptor: impl Into<OwnedFd>, name: &str) -> Result<Self, SinkError> {
         let file = File::from(descriptor.into());
         let kind = examine(&file).map_err(|e| failure(name, false, &e))?;
-        Ok(Self { file, name: name.to_owned(), kind, healed: None, failed: None })
+        Ok(Self { file, name: name.to_owned(), kind, healed: None, interrupted: false, failed: None })
     }
 
     /// From now on a batch to a pipe or FIFO is delivered when all of it has been read there, not when the pipe has taken it. A regular
@@ -74,6 +77,15 @@ impl Output {
         }
     }
 
+    /// The process before this one did not end in order. If this is a pipe that has outlived it, half a line may be all that its reader
+    /// has of the last one, so the next batch begins with a `\n`; that may be an empty line, but no two lines merge. Whoever reads a socket
+    /// or terminal notices the end of the process before.
+    pub fn after_interruption(&mut self) {
+        if matches!(self.kind, Kind::Pipe { .. }) {
+            (self.interrupted, self.healed) = (true, None);
+        }
+    }
+
     /// Ends the torn last line of a regular file, once. The first [`Output::deliver`] does it by itself; calling it at
     /// start as well lets the start say so.
     ///
@@ -90,6 +102,7 @@ impl Output {
                 Ok(_) => Healed::TornLine,
                 Err(_) => Healed::Unknown,
             },
+            Kind::Pipe { .. } if self.interrupted => Healed::Unknown,
             _ => Healed::NotNeeded,
         };
         if healed != Healed::NotNeeded {
@@ -261,6 +274,38 @@ mod tests {
             assert_eq!(read(&path), after);
             assert_eq!(mark.length, after.len() as u64);
         }
+    }
+
+    /// Half a line lay in a FIFO when its writer was killed, and the first record of the next process was written behind it.
+    #[test]
+    fn a_pipe_that_has_outlived_its_writer_gets_a_new_line_before_the_next_batch() {
+        for (interrupted, after) in [(true, "{\"to\n{}\n{}\n"), (false, "{\"to{}\n{}\n")] {
+            let (mut reader, writer) = std::io::pipe().unwrap();
+            let mut output = Output::new(writer.try_clone().unwrap(), "test").unwrap();
+            (&writer).write_all(b"{\"to").unwrap();
+            assert_eq!(output.heal().unwrap(), Healed::NotNeeded);
+            if interrupted {
+                output.after_interruption();
+            }
+            for lines in ["", "{}\n", "{}\n"] {
+                output.deliver(lines.as_bytes()).unwrap();
+            }
+            drop((output, writer));
+            let mut text = String::new();
+            reader.read_to_string(&mut text).unwrap();
+            assert_eq!(text, after);
+        }
+    }
+
+    #[test]
+    fn a_file_is_healed_by_what_is_in_it_whatever_came_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.ndjson");
+        std::fs::write(&path, "{}\n").unwrap();
+        let mut output = Output::new(OpenOptions::new().append(true).open(&path).unwrap(), "test").unwrap();
+        output.after_interruption();
+        output.deliver(b"{}\n").unwrap();
+        assert_eq!(read(&path), "{}\n{}\n");
     }
 
     #[test]

@@ -203,7 +203,7 @@ fn claim(n: i64, step: &[u8]) -> Claim {
         reason: GapReason::ALL[usize::from(byte(5)) % GapReason::ALL.len()],
         from: gap.created,
         to: gap.created,
-        blob: Some(GapBlob { entry: gap, attempts: 1 }),
+        blob: Some(GapBlob { entry: gap, attempts: 1, accepted: None }),
         provisional: byte(5) & 0x40 != 0,
         closed: None,
         found: Time(at),

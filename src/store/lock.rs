@@ -19,10 +19,12 @@ use crate::domain::Time;
 /// A process that was killed can hold its lock until the kernel has torn it down; a restart must not fail for that.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Held for as long as it lives. The file stays; only its lock says anything.
+/// Held for as long as it lives. The file stays. Only its lock says that the state is in use; that it names somebody without being
+/// held says that he did not end in order.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    file: File,
+    interrupted: bool,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -65,13 +67,31 @@ impl Lock {
                 Err(TryLockError::Error(error)) => return Err(failed(&error)),
             }
         }
+        let interrupted = file.metadata().is_ok_and(|metadata| metadata.len() > 0);
         if announce {
             let holder = Holder { pid: Some(std::process::id()), since: Some(started().to_string()) };
             let text = serde_json::to_vec(&holder).expect("a number and a string are always JSON");
             let written = file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0))).and_then(|_| file.write_all(&text));
             written.map_err(|e| failed(&e))?;
         }
-        Ok(Self { _file: file })
+        Ok(Self { file, interrupted })
+    }
+
+    /// True if the last process that held it did not end in order, or an output may still show that one did not.
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.interrupted
+    }
+
+    /// Whether an output may end within a line.
+    pub(super) fn set_interrupted(&mut self, interrupted: bool) {
+        self.interrupted = interrupted;
+    }
+
+    /// The end, in order. If it can't be noted, the next process takes it for an interruption, which costs an empty line.
+    pub(super) fn end(self) {
+        if !self.interrupted {
+            let _ = self.file.set_len(0);
+        }
     }
 }
 
@@ -107,6 +127,29 @@ mod tests {
         assert!(begun.elapsed() >= PATIENCE);
         drop(first);
         Lock::take(dir.path(), false).unwrap();
+    }
+
+    #[test]
+    fn an_end_out_of_order_is_known_until_the_output_is_whole_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let take = || Lock::take(dir.path(), true).unwrap();
+        assert!(!take().is_interrupted(), "the first");
+        assert!(take().is_interrupted(), "that one was dropped");
+        let lock = take();
+        assert!(lock.is_interrupted());
+        lock.end();
+        let mut lock = take();
+        assert!(lock.is_interrupted(), "nothing has mended it");
+        lock.set_interrupted(false);
+        lock.end();
+        let looked = Lock::take(dir.path(), false).unwrap();
+        assert!(!looked.is_interrupted());
+        drop(looked);
+        let mut lock = take();
+        assert!(!lock.is_interrupted(), "who only looks leaves it");
+        lock.set_interrupted(true);
+        lock.end();
+        assert!(take().is_interrupted(), "its output failed");
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub struct SledStore {
     failed: Option<String>,
     pub(super) prints: Prints,
     /// Dropped last: nobody else may open the files before sled has let go of them.
-    _lock: Lock,
+    lock: Lock,
 }
 
 /// What the opening of a store found and did: for the log, and for a person.
@@ -124,6 +124,11 @@ impl SledStore {
         super::lock::is_held(state_dir)
     }
 
+    /// True if the process before this one did not end in order: what it wrote to a pipe may end within a line.
+    pub fn was_interrupted(&self) -> bool {
+        self.lock.is_interrupted()
+    }
+
     /// Opens the state in `state_dir`, or creates it; waits up to two seconds for another process to let go of it.
     ///
     /// # Errors
@@ -156,7 +161,7 @@ impl SledStore {
         let state_dir = state_dir.to_owned();
         let (slack, compact_at) = (copy::SLACK, copy::SLACK + 3 * bytes);
         let prints = Prints::new(&state_dir, keeper.state());
-        let mut store = Self { engine, keeper, state_dir, commits: 0, compact_at, slack, failed: None, prints, _lock: lock };
+        let mut store = Self { engine, keeper, state_dir, commits: 0, compact_at, slack, failed: None, prints, lock };
         store.compact_if_due()?;
         Ok((store, report))
     }
@@ -233,14 +238,23 @@ impl Store for SledStore {
             store.engine.apply(writes)?;
             store.prints.committed(&claim.feed, day, &claim.records, day_of(root.forgotten));
             store.keeper.committed(Entry::of(&claim.feed, &root))?;
+            if receipt.lines() > 0 {
+                store.lock.set_interrupted(false);
+            }
             store.commits = store.commits.wrapping_add(1);
             if store.commits.is_multiple_of(LOOK_AT_SIZE_EVERY) { store.compact_if_due() } else { Ok(()) }
         })
     }
 
+    fn output_failed(&mut self) {
+        self.lock.set_interrupted(true);
+    }
+
     fn close(mut self) -> Result<(), StoreError> {
         self.attempt(|store| store.keeper.save_if_changed())?;
-        self.engine.close()
+        self.engine.close()?;
+        self.lock.end();
+        Ok(())
     }
 }
 

@@ -259,6 +259,7 @@ mod tests {
             blob: Some(GapBlob {
                 entry: BlobEntry { id: ContentId("blob".into()), uri, created: Time(1), expires: None },
                 attempts: 3,
+                accepted: Some(u64::MAX),
             }),
             provisional: true,
             closed: None,

@@ -67,7 +67,7 @@ pub(super) fn gap(n: i64, created: i64, reason: GapReason, provisional: bool) ->
         reason,
         from: Time(created),
         to: Time(created),
-        blob: Some(GapBlob { entry, attempts: 1 }),
+        blob: Some(GapBlob { entry, attempts: 1, accepted: None }),
         provisional,
         closed: None,
         found: Time(created + HOUR),

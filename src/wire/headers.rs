@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::domain::Time;
 
 /// A longer `Retry-After` is cut to this. Content is listed at least 25 h before it expires; a pause beyond a day could
-/// make a gap out of one odd header.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
+/// make a gap out of one odd header. Pauses are stretched by up to a quarter, so that tenants do not come back all at once.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(19 * 3600);
 
 /// Header names and values in the order of arrival. Names are compared without case.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,7 +24,7 @@ impl Headers {
     }
 
     /// How long the service asks to wait: `Retry-After` in seconds, or as an HTTP date counted from the reply's own `Date`
-    /// (from `now` if it has none). At most a day; nothing if the header can't be read.
+    /// (from `now` if it has none). At most 19 hours; nothing if the header can't be read.
     pub fn retry_after(&self, now: Option<Time>) -> Option<Duration> {
         let value = self.get("retry-after")?.trim();
         if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
@@ -72,8 +72,8 @@ mod tests {
             ("1.2", s(2)),
             ("Sun, 01 Mar 2026 12:00:45 GMT", s(45)),
             ("Sun, 01 Mar 2026 11:00:00 GMT", s(0)),
-            ("99999999999999999999999", s(86_400)),
-            ("604800", s(86_400)),
+            ("99999999999999999999999", s(68_400)),
+            ("604800", s(68_400)),
             ("-5", None),
             ("", None),
             ("soon", None),

@@ -260,7 +260,10 @@ impl Host {
             ended.store(true, Ordering::Release);
             (run, reading.join().expect("reading a pipe does not panic"))
         });
-        self.appended().write_all(&got).unwrap();
+        // It may begin with the end of a line that was torn before; where none was, an empty line is no event.
+        let whole = self.written().last().is_none_or(|last| *last == b'\n');
+        let got = if whole { got.strip_prefix(b"\n").unwrap_or(&got) } else { &got };
+        self.appended().write_all(got).unwrap();
         run
     }
 

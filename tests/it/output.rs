@@ -24,6 +24,44 @@ fn a_reader_that_goes_while_lines_flow_ends_the_poller_and_loses_nothing() {
     assert_union(&[first.lines(), second.lines()].concat(), &tenant);
 }
 
+/// Half a line lay in a FIFO that a supervisor kept open, and the next process wrote its first record behind it: neither could be read.
+#[test]
+fn a_line_that_was_torn_in_a_pipe_which_outlives_the_poller_merges_with_no_other() {
+    use rustix::fs::{CWD, FileType, mknodat};
+    let tenant = much().serve();
+    let host = Host::new();
+    let path = host.path("fifo");
+    mknodat(CWD, &path, FileType::Fifo, 0o600.into(), 0).unwrap();
+    // Opened for both, it waits for nobody, and whoever reads meets no end while one process follows the other.
+    let kept = std::fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    let mut poller = host.poll(&tenant).output(Output::Appended(path.clone())).start();
+    let mut length = 0;
+    eventually("the pipe is full", || {
+        let before = std::mem::replace(&mut length, rustix::io::ioctl_fionread(&kept).unwrap());
+        std::thread::sleep(millis(300));
+        length > 4096 && length == before
+    });
+    poller.sigkill();
+    let mut pipe = std::fs::File::open(&path).unwrap();
+    drop(kept);
+    let reading = std::thread::spawn(move || {
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut pipe, &mut text).map(|_| text)
+    });
+    let again = host.poll_once(&tenant).output(Output::Appended(path)).start();
+    again.ends().expect(0);
+    let text = reading.join().unwrap().unwrap();
+    let (whole, torn): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.ends_with('}') && id_in(line));
+    assert_eq!(torn.len(), 1, "one half of a line, or one empty one: {torn:?}");
+    let whole: Vec<String> = whole.into_iter().map(str::to_owned).collect();
+    assert_union(&whole, &tenant);
+}
+
+/// It is a record by itself.
+fn id_in(line: &str) -> bool {
+    line.starts_with('{') && line.matches("\"Id\":").count() == 1
+}
+
 #[test]
 fn a_reader_that_goes_while_nothing_flows_is_noticed_within_about_a_second() {
     let tenant = service().blob(hours_ago(2), records([mail("a")])).serve();

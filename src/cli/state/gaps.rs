@@ -89,6 +89,9 @@ fn table(gaps: &[Missing<'_>], settings: &Settings) -> String {
         ]);
     }
     let mut legend = "provisional: still asked for, closes if it arrives; final: lost".to_owned();
+    if gaps.iter().any(|missing| missing.gap.state == "provisional" && missing.gap.content_id.is_none()) {
+        legend.push_str("; provisional without a blob: it has not ended yet");
+    }
     if gaps.iter().any(|missing| missing.gap.state == "closed") {
         legend.push_str("; closed: arrived after all");
     }

@@ -1,6 +1,9 @@
 //! What becomes of a listing that is under way: its pages, its end, or what breaks it off.
 
+use std::hash::Hasher;
 use std::time::Duration;
+
+use siphasher::sip::SipHasher13;
 
 use super::{Lister, ListingId, OVERLAP_MAX, OVERLAP_MIN, Purpose, RETRY, SAFE_EDGE, TILE_MAX, TILE_MIN};
 use crate::domain::Time;
@@ -37,6 +40,12 @@ pub enum Broken {
     Passing,
 }
 
+fn hash(url: &str) -> u64 {
+    let mut hasher = SipHasher13::new();
+    hasher.write(url.as_bytes());
+    hasher.finish()
+}
+
 impl Lister {
     /// A page has arrived whole. Returns true if its next page is to be asked for; the listing is broken off if the pages
     /// go round in a circle or do not end.
@@ -48,7 +57,7 @@ impl Lister {
             listing.date = date;
         }
         let Some(next) = next else { return Ok(false) };
-        if listing.pages >= PAGES_MAX || !listing.seen.insert(next.to_owned()) {
+        if listing.pages >= PAGES_MAX || !listing.seen.insert(hash(next)) {
             return Err(Broken::Pages);
         }
         (listing.current, listing.tries) = (Some(next.to_owned()), 0);

@@ -1,5 +1,7 @@
 //! What became available while there was no subscription, or no auditing, can never be fetched: one gap.
 
+use std::collections::BTreeMap;
+
 use super::listings::HOUR;
 use super::run::{Run, usual};
 use super::*;
@@ -7,8 +9,14 @@ use crate::domain::{Fault, Gap, GapReason};
 use crate::feed::cases::{date, follow, memory, range, settings};
 use crate::feed::{Action, FeedSettings, Finish, Input, Memory, Mode, Notice, Now, Plan, Standing};
 
+/// As the state has them in the end.
 fn gaps(run: &Run) -> Vec<Gap> {
-    run.claims().into_iter().flat_map(|claim| claim.gaps).collect()
+    let told = run.claims().into_iter().flat_map(|claim| claim.gaps);
+    told.map(|gap| (gap.id, gap)).collect::<BTreeMap<_, _>>().into_values().collect()
+}
+
+fn lasts(gap: &Gap) -> bool {
+    gap.provisional && gap.is_open() && gap.blob.is_none()
 }
 
 /// The subscription is off for the first looks.
@@ -43,6 +51,53 @@ fn a_subscription_that_was_off_leaves_one_gap_from_the_floor_on() {
         run.log.iter().position(|(_, action)| matches!(action, Action::Seal { claim, .. } if claim.subscription_start.is_some()));
     let asked = run.log.iter().position(|(_, action)| *action == Action::StartSubscription);
     assert!(saved.unwrap() < asked.unwrap());
+}
+
+/// Only the process that met it knew of it: a kill before the first whole listing afterwards, or a one-shot run that had to end, and the
+/// next process passed over it without a word.
+#[test]
+fn an_absence_outlives_the_process_that_met_it() {
+    for (plan, mode) in [(follow(), Mode::Auto), (follow(), Mode::Require), (Plan::Once, Mode::Require)] {
+        let mut run = off_at_first(plan, memory(BASE - secs(HOUR)), mode, u32::MAX);
+        run.until(secs(3));
+        let [so_far] = &gaps(&run)[..] else { panic!("{plan:?} {mode:?}: {:?}", gaps(&run)) };
+        assert!(lasts(so_far) && so_far.from == BASE - secs(HOUR) && so_far.to >= server(1), "{so_far:?}");
+        assert_eq!(run.notices().iter().filter(|notice| matches!(notice, Notice::Gap(_))).count(), 0, "it has not ended");
+        // Another process finds it on again.
+        let memory = Memory { gaps: gaps(&run), ..memory(BASE - secs(HOUR)) };
+        let mut next = Run::new(plan, memory, |action, now| usual(&[], action, now));
+        next.now = secs(HOUR);
+        next.until(secs(HOUR + 100));
+        let [gap] = &gaps(&next)[..] else { panic!("{plan:?} {mode:?}: {:?}", gaps(&next)) };
+        assert!(!lasts(gap) && gap.is_open() && (gap.id, gap.from) == (so_far.id, so_far.from), "{gap:?}");
+        assert!(gap.to >= server(HOUR) && gap.to < server(HOUR + 20), "{gap:?}");
+        assert_eq!(next.notices().iter().filter(|notice| matches!(notice, Notice::Gap(_))).count(), 1);
+    }
+}
+
+/// Auditing that is off at the first contact ends a one-shot run.
+#[test]
+fn an_absence_of_auditing_is_kept_by_a_run_that_has_to_end() {
+    let mut run = Run::new(Plan::Once, memory(BASE - secs(HOUR)), |action, now| match action {
+        Action::CheckSubscription => {
+            vec![Input::SubscriptionFailed { fault: Fault::AuditingOff, detail: String::new(), date: date(now) }]
+        }
+        _ => usual(&[], action, now),
+    });
+    run.until(secs(60));
+    assert!(matches!(run.finish(), Some(Finish::Refused { .. })), "{:?}", run.finish());
+    let [gap] = &gaps(&run)[..] else { panic!("{:?}", gaps(&run)) };
+    assert!(lasts(gap) && gap.reason == GapReason::AuditingOff, "{gap:?}");
+}
+
+/// While it lasts the state tells how far it goes, now and then.
+#[test]
+fn an_absence_grows_in_the_state_while_it_lasts() {
+    let mut run = off_at_first(follow(), memory(BASE - secs(HOUR)), Mode::Require, u32::MAX);
+    run.until(secs(3 * HOUR));
+    let [gap] = &gaps(&run)[..] else { panic!("{:?}", gaps(&run)) };
+    assert!(lasts(gap) && gap.to > server(2 * HOUR - 60), "{gap:?}");
+    assert!(run.claims().len() < 6, "{}", run.claims().len());
 }
 
 #[test]
@@ -122,7 +177,7 @@ fn a_run_that_has_listed_its_range_misses_nothing_by_an_absence() {
     run.until(secs(30));
     let now = run.clocks();
     assert!(run.feed.status(now).live_from.is_none());
-    run.feed.open_absence(GapReason::SubscriptionOff);
+    run.feed.open_absence(now, GapReason::SubscriptionOff);
     run.feed.close_absence(now);
     run.step();
     assert_eq!(run.notices().iter().filter(|notice| matches!(notice, Notice::Gap(_))).count(), 0);
@@ -143,7 +198,8 @@ fn a_listing_of_before_proves_nothing() {
     run.handle(Input::Subscription { standing: Standing::Disabled, date: date(now) });
     run.handle(Input::PageEnd { id: listed.unwrap(), next: None, date: date(now) });
     run.until(secs(20));
-    assert_eq!(gaps(&run), [], "it is still off");
+    let [so_far] = &gaps(&run)[..] else { panic!("{:?}", gaps(&run)) };
+    assert!(lasts(so_far), "it is still off: {so_far:?}");
     run.handle(Input::Started { date: date(now) });
     run.until(secs(21));
     let now = run.clocks();
@@ -153,7 +209,8 @@ fn a_listing_of_before_proves_nothing() {
     });
     run.handle(Input::PageEnd { id: newest.unwrap(), next: None, date: date(now) });
     run.until(secs(22));
-    assert_eq!(gaps(&run).len(), 1);
+    let [gap] = &gaps(&run)[..] else { panic!("{:?}", gaps(&run)) };
+    assert!(!lasts(gap) && gap.id == so_far.id, "{gap:?}");
 }
 
 #[test]

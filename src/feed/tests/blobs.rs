@@ -66,7 +66,7 @@ fn gap(seconds: u64, provisional: bool, attempts: u32) -> Gap {
         reason: GapReason::Unreadable,
         from: entry(seconds).created,
         to: entry(seconds).created,
-        blob: Some(GapBlob { entry: entry(seconds), attempts }),
+        blob: Some(GapBlob { entry: entry(seconds), attempts, accepted: None }),
         provisional,
         closed: None,
         found: BASE,
@@ -359,4 +359,19 @@ fn the_nearest_expiry_is_that_of_a_pending_blob() {
         blobs.add(BlobEntry { expires: Some(server(expires)), ..entry(seconds) }, true);
     }
     assert_eq!((blobs.nearest_expiry(), blobs.oldest_pending()), (Some(server(600)), Some(server(1))));
+}
+
+/// Each run of `--once` wrote the dead letters of a broken blob again.
+#[test]
+fn a_broken_blob_is_known_for_what_it_is_by_the_next_process() {
+    let mut blobs = poller();
+    assert!(blobs.add(entry(0), true));
+    blobs.next_fetch(secs(7)).unwrap();
+    let part = Part { key: key(0), elements: 2, digest: 1, counts: Counts::default() };
+    let gap = blobs.lost(part, 77, "made up".into(), secs(8), server(8), &mut jitter()).unwrap();
+    let stored = serde_json::to_vec(&gap).unwrap();
+    let mut next = poller();
+    next.restore(vec![serde_json::from_slice(&stored).unwrap()], vec![part], secs(0), &mut jitter());
+    let order = next.next_fetch(secs(3_600)).unwrap();
+    assert_eq!((order.part, order.confirm, order.accepted), (Some(part), None, Some(77)));
 }

@@ -144,7 +144,7 @@ fn a_range_is_not_complete_while_a_blob_is_under_way() {
 fn with_a_gap(blob: &BlobEntry, attempts: u32) -> Memory {
     let gap = Gap {
         id: GapId::of_blob(blob.key()),
-        blob: Some(GapBlob { entry: blob.clone(), attempts }),
+        blob: Some(GapBlob { entry: blob.clone(), attempts, accepted: None }),
         provisional: true,
         ..stretch()
     };

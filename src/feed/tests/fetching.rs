@@ -250,8 +250,24 @@ fn entries_that_can_not_be_read_are_told_up_to_a_limit() {
     run.until(secs(2));
     let gaps =
         run.notices().into_iter().filter(|notice| matches!(notice, Notice::Gap(gap) if gap.from == BASE && gap.to == server(1)));
-    assert_eq!(gaps.count(), 1_024);
-    assert_eq!(run.claims().iter().map(|claim| claim.gaps.len()).sum::<usize>(), 1_024);
+    assert_eq!(gaps.count(), 1_025);
+    assert_eq!(run.claims().iter().map(|claim| claim.gaps.len()).sum::<usize>(), 1_025, "one tells of all others");
+    // That one grows with the windows in which they lie.
+    let told = |run: &mut Run, (from, to): (u64, u64), print| {
+        let (told, window) = (run.claims().len(), Window::new(server(from), server(to)).unwrap());
+        run.handle(Input::EntryUnreadable { window, print, detail: "made up".into() });
+        run.until(run.now + secs(1));
+        let gaps: Vec<_> = run.claims().into_iter().skip(told).flat_map(|claim| claim.gaps).collect();
+        gaps.into_iter().map(|gap| (gap.id, gap.from, gap.to)).collect::<Vec<_>>()
+    };
+    const HOUR: u64 = 3_600;
+    let [(id, from, to)] = told(&mut run, (HOUR, 2 * HOUR), 2_000)[..] else { panic!("not told") };
+    assert_eq!((from, to), (BASE, server(2 * HOUR)));
+    assert_eq!(told(&mut run, (HOUR, 2 * HOUR), 2_001), [], "it is told already");
+    assert_eq!(told(&mut run, (HOUR, 2 * HOUR), 0), [], "so is that one");
+    assert_eq!(told(&mut run, (26 * HOUR, 27 * HOUR), 2_002), [(id, BASE, server(27 * HOUR))]);
+    let [(other, from, _)] = told(&mut run, (52 * HOUR, 53 * HOUR), 2_003)[..] else { panic!("not told") };
+    assert!(other != id && from == server(52 * HOUR), "what lies a day apart is another");
 }
 
 /// Once a listing was broken off for want of room, the backlog waits until a quarter is left.

@@ -46,6 +46,17 @@ fn the_end_of_trouble_is_told_and_nothing_else() {
 }
 
 #[test]
+fn an_outage_lasts_from_its_first_failure_to_the_first_success() {
+    let mut health = worked(false);
+    assert_eq!(health.failing_for(secs(9)), Duration::ZERO);
+    fail(&mut health, &PASSING, secs(10));
+    fail(&mut health, &PASSING, secs(20));
+    assert_eq!(health.failing_for(secs(3_610)), secs(3_600));
+    health.succeeded();
+    assert_eq!(health.failing_for(secs(3_620)), Duration::ZERO);
+}
+
+#[test]
 fn single_failures_hold_nobody_up_and_the_third_in_a_row_does() {
     let mut health = worked(false);
     let mut now = secs(10);

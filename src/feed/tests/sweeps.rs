@@ -114,6 +114,27 @@ fn a_sweep_that_finds_what_was_listed_late_comes_often_again() {
     assert!(!comes_often(AT - MINUTE, Purpose::Live));
 }
 
+/// A sweep that costs much rests long, and half an hour in which the service worked passed without one.
+#[test]
+fn after_a_long_outage_all_is_swept_from_the_start() {
+    let mut lister = listed(secs(2 * HOUR), false);
+    assert_eq!(sweep(&mut lister, 1, secs(60), AT, 1, 3).len(), 8);
+    assert!(sweep(&mut lister, 1, secs(2 * HOUR), AT, 1, 3).is_empty(), "it rests");
+    lister.sweep_anew(secs(2 * HOUR));
+    assert_eq!(sweep(&mut lister, 1, secs(2 * HOUR), AT, 1, 3).len(), 8);
+    // One that is under way may have passed over what has come meanwhile.
+    lister.sweep_anew(secs(3 * HOUR));
+    while let Some((id, window)) = lister.next(secs(3 * HOUR), server(AT), true) {
+        let halfway = lister.purpose(id) == Some(Purpose::Sweep(1)) && window.to() > server(AT) - secs(3 * DAY);
+        complete(&mut lister, id, secs(3 * HOUR));
+        if halfway {
+            break;
+        }
+    }
+    lister.sweep_anew(secs(3 * HOUR));
+    assert_eq!(sweep(&mut lister, 1, secs(3 * HOUR), AT, 1, 3).len(), 8);
+}
+
 #[test]
 fn a_sweep_in_several_windows_costs_the_pages_of_all() {
     let mut lister = listed(secs(30 * HOUR), false);

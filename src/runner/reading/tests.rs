@@ -154,11 +154,32 @@ fn a_blob_that_breaks_off_gives_what_is_readable_once() {
     (desk.order.part, desk.order.confirm, desk.order.accepted) = (Some(part), Some(print), Some(print));
     let (lines, dead, _, end) = desk.read(broken);
     assert_eq!(lines.len(), 0);
-    assert_eq!(dead.len(), 1, "handed back with the doubt, and dropped by the caller");
+    assert_eq!(dead.len(), 0, "they are in the dead-letter file");
     assert!(matches!(end, End::Doubtful { print: Some(p), .. } if p == print));
     let (lines, dead, _, end) = desk.read(&whole);
     assert_eq!((lines.len(), dead.len()), (1, 0), "when it is whole at last, only the rest is new");
     assert_eq!(end, End::Done(Counts { read: 3, delivered: 3, ..Counts::default() }));
+}
+
+/// The rest was handed over as a part before the doubt was clear, and written again with each look until the dead-letter file was full.
+#[test]
+fn a_broken_blob_with_a_long_rest_writes_its_dead_letters_once() {
+    let mut broken = blob(&[wanted(0, 10), wanted(1, 10)]);
+    broken.truncate(broken.len() - 1);
+    broken.extend_from_slice(b",{\"RecordType\":28,\"x\":[}");
+    broken.extend(std::iter::repeat_n(b'y', 3 << 20));
+    let mut desk = Desk::new();
+    let (_, dead, end) = desk.insist(&broken);
+    assert!(!dead.is_empty());
+    let End::Lost { part, print } = end else { panic!("{end:?}") };
+    (desk.order.part, desk.order.confirm, desk.order.accepted) = (Some(part), Some(print), Some(print));
+    let mut reading = desk.reading();
+    for chunk in broken.chunks(64 << 10) {
+        reading.push(chunk);
+        assert!(!reading.is_heavy(), "nothing is handed over");
+    }
+    let (held, end) = reading.finish();
+    assert!(held.dead.is_empty() && matches!(end, End::Doubtful { .. }), "{end:?}");
 }
 
 #[test]

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use super::super::eventually;
 
+/// An empty line may come first, where the process before was interrupted.
 pub(super) fn whole_lines(text: &str) -> Vec<String> {
+    let text = text.strip_prefix('\n').unwrap_or(text);
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     if whole.is_empty() { Vec::new() } else { whole.split('\n').map(str::to_owned).collect() }
 }
