@@ -34,7 +34,7 @@ fn a_line_that_was_torn_in_a_pipe_which_outlives_the_poller_merges_with_no_other
     mknodat(CWD, &path, FileType::Fifo, 0o600.into(), 0).unwrap();
     // Opened for both, it waits for nobody, and whoever reads meets no end while one process follows the other.
     let kept = std::fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
-    let mut poller = host.poll(&tenant).output(Output::Appended(path.clone())).start();
+    let poller = host.poll(&tenant).output(Output::Appended(path.clone())).start();
     let mut length = 0;
     eventually("the pipe is full", || {
         let before = std::mem::replace(&mut length, rustix::io::ioctl_fionread(&kept).unwrap());
