@@ -76,11 +76,9 @@ const SETTLE: Duration = Duration::from_millis(700);
 const LISTING_ATTEMPTS_MAX: u32 = 15;
 /// A one-shot run gives up if the subscription is still off after so many starts, the second of them a quarter of an hour later.
 const STARTS_MAX: u32 = 2;
-/// Entries of listings that can't be read, told as gaps one by one. So many mean that the service has changed: one gap that grows
-/// tells of the others.
+/// Entries of listings that can't be read, told as gaps one by one. So many mean that the service has changed: of the others one gap
+/// tells for each day of their windows.
 const UNREADABLE_ENTRIES_MAX: usize = 1_024;
-/// … and another one of those that come longer after it, or lie longer before it.
-const UNREADABLE_APART: Duration = Duration::from_secs(24 * 3600);
 /// After requests have failed for so long, all that was listed before is gone over again at once: the half hour in which the service
 /// works may be all that is left of the day in which a blob that was listed late has to be found.
 const LONG_OUTAGE: Duration = Duration::from_secs(3600);
@@ -120,8 +118,6 @@ pub struct Feed {
     next_batch: u64,
     pages: VecDeque<(ListingId, String)>,
     unreadable_entries: BTreeSet<GapId>,
-    /// The gap of those beyond their limit, and what it covers.
-    unreadable_rest: Option<(GapId, Time, Time)>,
     draining: bool,
     /// Since when nothing becomes available for good.
     absence: Option<Absence>,
@@ -182,7 +178,6 @@ impl Feed {
             next_batch: 0,
             pages: VecDeque::new(),
             unreadable_entries,
-            unreadable_rest: None,
             draining: false,
             absence,
             newest: None,

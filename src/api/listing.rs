@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 use serde::Deserializer as _;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
@@ -15,6 +16,12 @@ use super::origin::decoded;
 
 /// Entries are some 500 bytes long. One that exceeds this is no entry.
 const ENTRY_LIMIT: usize = 64 * 1024;
+
+/// How long content is kept (`activity-api.md` section 7).
+const RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The longest window, by which an entry can lie from its start.
+const LISTED_WITH: Duration = Duration::from_secs(24 * 3600);
 
 /// How much of a bad entry's id is shown.
 const SHOWN_ID: usize = 120;
@@ -39,7 +46,7 @@ pub enum EntryError {
 /// Reads one element of a listing.
 ///
 /// Keys are matched exactly, then without case. `contentType` is not looked at. A `contentCreated` that is missing, can't
-/// be read or lies before 1970 becomes `fallback_created`: give a time inside the window that was listed, and the same one each time, because
+/// be read or lies before 1970 becomes seven days before `contentExpiration`; without that, or far from it, `fallback_created`: give a time inside the window that was listed, and the same one each time, because
 /// it is part of the blob's identity. A missing `contentId` becomes the last part of the path of `contentUri`.
 ///
 /// # Errors
@@ -63,12 +70,12 @@ pub fn read_entry(raw: &[u8], fallback_created: Time) -> Result<BlobEntry, Entry
     let id = id.or_else(|| last_segment(&uri)).ok_or(EntryError::NoId)?;
     // A time that lies before all computers was never set: .NET writes the year 1.
     let time = |raw: Option<&RawValue>| raw.and_then(scalar).and_then(|text| Time::parse(&text)).filter(|at| at.0 > 0);
-    Ok(BlobEntry {
-        id: ContentId(id),
-        uri,
-        created: time(fields.created).unwrap_or(fallback_created),
-        expires: time(fields.expires),
-    })
+    let expires = time(fields.expires);
+    // The same whatever was listed, unlike the start of the window, where it is likely at all.
+    let of_expiry = expires.map(|at| at - RETENTION);
+    let likely = |at: &Time| fallback_created <= *at + LISTED_WITH && *at <= fallback_created + LISTED_WITH;
+    let created = time(fields.created).or(of_expiry.filter(likely)).unwrap_or(fallback_created);
+    Ok(BlobEntry { id: ContentId(id), uri, created, expires })
 }
 
 fn last_segment(uri: &str) -> Option<String> {
@@ -165,6 +172,12 @@ mod tests {
                 "x",
                 FALLBACK,
                 Some(Time(1000)),
+            ),
+            (
+                r#"{"contentUri":"u/b","contentCreated":"0001-01-01T00:00:00","contentExpiration":"2026-03-04T08:13:20Z"}"#,
+                "b",
+                FALLBACK + Duration::from_secs(7_200),
+                Some(FALLBACK + Duration::from_secs(7_200) + RETENTION),
             ),
             (
                 r#"{"contentUri":"u","contentId":"x","contentCreated":"yesterday","more":{"a":[1,{"b":"\ud800"}]}}"#,

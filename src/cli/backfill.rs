@@ -269,8 +269,8 @@ fn start(
         }
         store = Some(open);
     }
-    // One that begins afresh writes to the same pipe, and its store is a new one.
-    let interrupted = store.as_ref().is_some_and(SledStore::was_interrupted);
+    // One that begins afresh writes to the same pipe, and its store is a new one. So may one that repairs what a poller has lost.
+    let interrupted = store.as_ref().is_some_and(SledStore::was_interrupted) || SledStore::is_left(&context.settings.state_dir);
     let start = job.decide(args.resume, &written, output).map_err(|error| failed(&error, Exit::Usage))?;
     if let Start::Afresh(_) = start
         && let Some(open) = store.take()
@@ -278,10 +278,13 @@ fn start(
         open.close().map_err(|e| failed(&e, Exit::Failed))?;
     }
     job.begin(&start).map_err(|error| failed(&error, Exit::Failed))?;
-    let store = match store {
+    let mut store = match store {
         Some(store) => store,
         None => opened::store(&job.store_dir(), &context.console)?,
     };
+    if interrupted {
+        store.output_failed();
+    }
     Ok((job, start, store, interrupted))
 }
 

@@ -115,7 +115,7 @@ pub struct Gap {
     pub to: Time,
     /// The blob, or `None` for a stretch of time that could not be listed.
     pub blob: Option<GapBlob>,
-    /// True while the blob is still asked for: the gap closes if it arrives.
+    /// True while the blob is still asked for: the gap closes if it arrives. Of a stretch of time, while it has not ended.
     pub provisional: bool,
     /// When the blob arrived after all.
     pub closed: Option<Time>,

@@ -1,10 +1,10 @@
-//! Stretches in which nothing became available for good: from the moment at which the subscription or auditing turns out to be off to the
-//! first whole listing afterwards, which may be another process's.
+//! Stretches in which nothing became available for good: from the end of what live listing had covered when the subscription or auditing
+//! turned out to be off, to the first whole listing afterwards, which may be another process's.
 //!
-//! An absence is in the state from its first moment on, as a provisional gap that each batch makes longer. Whoever ends meanwhile, and
+//! An absence is in the state from the first sign of it on, as a provisional gap that batches make longer. Whoever ends meanwhile, and
 //! however, the next process goes on with it.
 
-use super::{Feed, Now};
+use super::{Feed, Now, Plan};
 use crate::domain::{Gap, GapId, GapReason, Time};
 use crate::mutant::{self, Mutant};
 
@@ -14,13 +14,17 @@ pub(super) struct Absence {
     id: GapId,
     reason: GapReason,
     from: Time,
-    /// How far it has been told.
+    /// How far it surely goes.
     to: Time,
+    /// It stands in the state, or will with the next batch.
+    kept: bool,
+    /// It stands in a batch.
+    told: bool,
 }
 
 impl Absence {
-    fn new(reason: GapReason, from: Time, server: Time) -> Self {
-        Self { id: GapId::of_stretch(reason, from, server), reason, from, to: from }
+    fn new(reason: GapReason, from: Time, server: Time, kept: bool) -> Self {
+        Self { id: GapId::of_stretch(reason, from, server), reason, from, to: from, kept, told: false }
     }
 
     /// The one in which an earlier process ended.
@@ -30,32 +34,50 @@ impl Absence {
             of_time && gap.blob.is_none() && gap.provisional && gap.is_open()
         };
         let gap = gaps.iter().find(lasts).filter(|_| !mutant::on(Mutant::P13c))?;
-        Some(Self { id: gap.id, reason: gap.reason, from: gap.from, to: gap.to })
+        Some(Self { id: gap.id, reason: gap.reason, from: gap.from, to: gap.to, kept: true, told: true })
     }
 
-    /// The gap up to now, if it has any length. It never becomes shorter, whatever the clocks say.
-    fn gap(&mut self, server: Time, provisional: bool) -> Option<Gap> {
-        let silent = mutant::on(Mutant::P13) || (self.reason == GapReason::SubscriptionOff && mutant::on(Mutant::P13b));
-        self.to = self.to.max(server);
-        let Self { id, reason, from, to } = *self;
-        let gap = Gap { id, reason, from, to, blob: None, provisional, closed: None, found: server, detail: String::new() };
-        (from < to && !silent).then_some(gap)
+    fn is_silent(&self) -> bool {
+        mutant::on(Mutant::P13) || (self.reason == GapReason::SubscriptionOff && mutant::on(Mutant::P13b))
+    }
+
+    fn gap(&self, server: Time) -> Gap {
+        let Self { id, reason, from, to, .. } = *self;
+        Gap { id, reason, from, to, blob: None, provisional: false, closed: None, found: server, detail: String::new() }
+    }
+
+    /// The place was given up: nothing is known from here on.
+    pub(super) fn begin_by(&mut self, floor: Time) {
+        if floor < self.from {
+            self.to = if self.from < self.to { self.to } else { floor };
+            self.from = floor;
+        }
     }
 }
 
 impl Feed {
-    /// Content that becomes available from here on may be lost for good; where nothing was collected before, nothing is.
+    /// Content that becomes available from here on may be lost for good; where nothing was collected before, nothing is. A one-shot run
+    /// that goes over its range once more has listed all of it.
     pub(super) fn open_absence(&mut self, now: Now, reason: GapReason) {
-        let known = self.lister.as_ref().map_or(self.memory_floor, |l| l.live_from());
+        let known = match &self.lister {
+            Some(lister) if lister.repeats() => (self.settings.plan == Plan::Once).then_some(self.end),
+            Some(lister) => lister.live_from(),
+            None => self.memory_floor,
+        };
         if let (None, Some(from)) = (self.absence, known) {
-            self.absence = Some(Absence::new(reason, from, self.server(now)));
+            self.absence = Some(Absence::new(reason, from, self.server(now), true));
             self.open.grew(0, now.mono);
         }
     }
 
-    /// What is known of an absence that has not ended.
-    pub(super) fn absence_so_far(&mut self, server: Time) -> Option<Gap> {
-        self.absence.as_mut().and_then(|absence| absence.gap(server, true))
+    /// What is known of an absence that has not ended. Only a time that is beyond doubt makes it longer: it never becomes shorter.
+    pub(super) fn absence_so_far(&mut self, now: Now) -> Option<Gap> {
+        let server = self.server(now);
+        let sure = self.clock.is_trusted(now) && !self.clock.has_jumped() && !self.clock.is_in_doubt();
+        let to = if sure { self.within(server) } else { Time::MIN };
+        let absence = self.absence.as_mut().filter(|absence| absence.kept && !absence.is_silent())?;
+        (absence.to, absence.told) = (absence.to.max(to), true);
+        Some(Gap { provisional: true, ..absence.gap(server) })
     }
 
     /// Only a listing proves that content comes again: the subscription can be enabled while auditing is off. One that was
@@ -66,13 +88,24 @@ impl Feed {
         }
         let Some(mut absence) = self.absence.take() else { return };
         let server = self.server(now);
-        if let Some(gap) = absence.gap(server, false) {
-            self.record_gap(now, gap);
+        absence.to = absence.to.max(self.within(server));
+        if absence.is_silent() {
+        } else if absence.from < absence.to {
+            self.record_gap(now, absence.gap(server));
+        } else if absence.told {
+            // Of no length, as the clocks have it: nothing is missing.
+            self.open.gaps.insert(absence.id, Gap { closed: Some(server), ..absence.gap(server) });
+            self.open.grew(0, now.mono);
         }
         // While a reply tells another time, as after a sleep of the machine, it may have lasted longer: what follows until the
-        // times agree is a gap too, each piece of its own.
+        // times agree is a gap too, each piece of its own. A one-shot run that ends before they do would leave it to the next one.
         if self.clock.is_in_doubt() {
-            self.absence = Some(Absence::new(absence.reason, absence.to, server));
+            self.absence = Some(Absence::new(absence.reason, absence.to, server, !self.settings.plan.is_one_shot()));
         }
+    }
+
+    /// No later than what a range holds.
+    fn within(&self, at: Time) -> Time {
+        if matches!(self.settings.plan, Plan::Range { .. }) { at.min(self.end) } else { at }
     }
 }

@@ -41,7 +41,7 @@ impl Feed {
         self.raise_floor();
         let server = self.server(now);
         let mut open = std::mem::take(&mut self.open);
-        open.gaps.extend(self.absence_so_far(server).map(|gap| (gap.id, gap)));
+        open.gaps.extend(self.absence_so_far(now).map(|gap| (gap.id, gap)));
         let id = BatchId(self.next_batch);
         self.next_batch += 1;
         // The earlier of the two clocks: neither, jumping ahead, may make us forget a blob (law L9). Where the service tells no
@@ -173,7 +173,7 @@ impl Feed {
         self.memory_floor.filter(|floor| *floor > server + AGREEMENT && self.clock.is_dated())
     }
 
-    /// Fixes where the feed begins and ends, as soon as the service's time is known: no claim is made before.
+    /// Fixes where the feed begins and ends, as soon as the service's time is known: no claim that moves either is made before.
     pub(super) fn settle(&mut self, server: Time) {
         self.settled = true;
         let retention = (server - SAFE_EDGE).ceil_second();
@@ -184,6 +184,9 @@ impl Feed {
             let reached = self.blobs.newest_done().map_or(retention, |newest| newest.min(retention));
             self.floor = reached.max(self.begin.min(server)).floor_second();
             (self.begin, self.memory_floor) = (self.begin.min(self.floor), Some(self.floor));
+            if let Some(absence) = &mut self.absence {
+                absence.begin_by(self.floor);
+            }
         }
         match self.settings.plan {
             Plan::Range { from, to } => {

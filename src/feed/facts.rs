@@ -7,10 +7,12 @@ use super::health::Setback;
 use super::listing::{self, Broken, ListingId};
 use super::protocol::{Finish, Notice};
 use super::subscription::Standing;
-use super::{Feed, LISTING_ATTEMPTS_MAX, Now, STARTS_MAX, UNREADABLE_APART, UNREADABLE_ENTRIES_MAX};
+use super::{Feed, LISTING_ATTEMPTS_MAX, Now, STARTS_MAX, UNREADABLE_ENTRIES_MAX};
 use crate::domain::{BlobEntry, BlobKey, Counts, Fault, Gap, GapId, GapReason, Part, Refusal, Time, Window};
 use crate::mutant::{self, Mutant};
 
+/// Milliseconds of a day.
+const DAY: i64 = 24 * 3600 * 1000;
 /// Where the clocks differ, the subscriptions are listed again after this, to hear the service's time from others of its hosts.
 pub(super) const WITNESS_AFTER: Duration = Duration::from_millis(300);
 
@@ -142,27 +144,22 @@ impl Feed {
         if self.unreadable_entries.contains(&id) {
             return;
         }
-        let (reason, found, (from, to)) = (GapReason::Unreadable, self.server(now), (window.from(), window.to()));
-        let gap = |id, (from, to)| Gap { id, reason, from, to, blob: None, provisional: false, closed: None, found, detail };
+        let (reason, found, detail) = (GapReason::Unreadable, self.server(now), Some(detail));
+        let gap = |id, from, to, detail: Option<String>| {
+            let detail = detail.unwrap_or_else(|| "entries that name no blob, more than are told one by one".to_owned());
+            Gap { id, reason, from, to, blob: None, provisional: false, closed: None, found, detail }
+        };
         if self.unreadable_entries.len() < UNREADABLE_ENTRIES_MAX {
             self.unreadable_entries.insert(id);
-            self.record_gap(now, gap(id, (from, to)));
+            self.record_gap(now, gap(id, window.from(), window.to(), detail));
             return;
         }
-        // Of so many one gap tells, which grows with the windows that hold them.
-        let near = |(_, a, b): &(GapId, Time, Time)| from <= *b + UNREADABLE_APART && *a <= to + UNREADABLE_APART;
-        match self.unreadable_rest.filter(near) {
-            Some((_, a, b)) if a <= from && to <= b => {}
-            Some((id, a, b)) => {
-                let (from, to) = (from.min(a), to.max(b));
-                self.unreadable_rest = Some((id, from, to));
-                self.open.gaps.insert(id, gap(id, (from, to)));
-                self.open.grew(0, now.mono);
-            }
-            None => {
-                let id = GapId::of_stretch(reason, from, to);
-                self.unreadable_rest = Some((id, from, to));
-                self.record_gap(now, gap(id, (from, to)));
+        // Days are the same for every window and process.
+        let (first, last) = (window.from().0.div_euclid(DAY), (window.to().0 - 1).div_euclid(DAY));
+        for (from, to) in (first..=last).map(|day| (Time(day * DAY), Time((day + 1) * DAY))) {
+            let id = GapId::of_stretch(reason, from, to);
+            if self.unreadable_entries.insert(id) {
+                self.record_gap(now, gap(id, from, to, None));
             }
         }
     }

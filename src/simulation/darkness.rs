@@ -77,6 +77,11 @@ impl World {
         self.oracle.untold(|created| met.iter().any(|stretch| stretch.contains(&created)))
     }
 
+    /// Gaps of an absence that go on although it has ended. Where the service tells a wrong time, so may they.
+    pub(super) fn endless_darkness(&self) -> Vec<String> {
+        if self.fate.tells_the_time() { self.oracle.endless_absences(self.now()) } else { Vec::new() }
+    }
+
     /// True if the subscription vanishes now, shortly before a blob would appear. By chance alone that would hardly ever be: it is
     /// started again within minutes.
     pub(super) fn vanishes(&mut self, phase: Phase, now: Time) -> bool {

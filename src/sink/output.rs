@@ -15,7 +15,7 @@ use crate::mutant::{self, Mutant};
 /// What was done about the end of an output that an earlier run may have left in the middle of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Healed {
-    /// Nothing: the output is no regular file, is empty, or ends with a whole line.
+    /// Nothing: the output is empty or ends with a whole line, or is neither a regular file nor a pipe that was interrupted.
     NotNeeded,
     /// The last line was torn: it was ended with a `\n`, so that no two lines merge.
     TornLine,
@@ -86,7 +86,7 @@ impl Output {
         }
     }
 
-    /// Ends the torn last line of a regular file, once. The first [`Output::deliver`] does it by itself; calling it at
+    /// Ends the torn last line of a regular file, or what may be one in a pipe, once. The first [`Output::deliver`] does it by itself; calling it at
     /// start as well lets the start say so.
     ///
     /// # Errors

@@ -150,7 +150,7 @@ pub struct GapView {
     pub id: String,
     /// Why.
     pub reason: GapReason,
-    /// `provisional` (still asked for), `final` or `closed` (it arrived after all).
+    /// `provisional` (still asked for; a stretch of time that has not ended), `final` or `closed` (it arrived after all).
     pub state: &'static str,
     /// The first moment of availability that it covers.
     pub from: String,

@@ -35,9 +35,21 @@ struct Holder {
 
 /// True if a process holds the lock right now. No file is made by looking.
 pub(super) fn is_held(state_dir: &Path) -> bool {
+    look(state_dir).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
+/// True if nobody holds the lock, and the last one who did has not ended in order.
+pub(super) fn is_left(state_dir: &Path) -> bool {
+    look(state_dir).is_ok_and(|file| file.try_lock_shared().is_ok() && is_named(&file))
+}
+
+fn look(state_dir: &Path) -> std::io::Result<File> {
     // A FIFO in its place must not make this wait.
-    let file = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(state_dir.join("lock"));
-    file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(state_dir.join("lock"))
+}
+
+fn is_named(file: &File) -> bool {
+    file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0)
 }
 
 impl Lock {
@@ -67,11 +79,13 @@ impl Lock {
                 Err(TryLockError::Error(error)) => return Err(failed(&error)),
             }
         }
-        let interrupted = file.metadata().is_ok_and(|metadata| metadata.len() > 0);
+        let interrupted = is_named(&file);
         if announce {
             let holder = Holder { pid: Some(std::process::id()), since: Some(started().to_string()) };
             let text = serde_json::to_vec(&holder).expect("a number and a string are always JSON");
-            let written = file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0))).and_then(|_| file.write_all(&text));
+            // It is never empty meanwhile: that would say that the last holder ended in order.
+            let written =
+                file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(&text)).and_then(|()| file.set_len(text.len() as u64));
             written.map_err(|e| failed(&e))?;
         }
         Ok(Self { file, interrupted })
@@ -134,7 +148,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let take = || Lock::take(dir.path(), true).unwrap();
         assert!(!take().is_interrupted(), "the first");
-        assert!(take().is_interrupted(), "that one was dropped");
+        assert!(is_left(dir.path()), "that one was dropped");
+        let lock = take();
+        assert!(lock.is_interrupted() && !is_left(dir.path()), "it is in use");
+        drop(lock);
         let lock = take();
         assert!(lock.is_interrupted());
         lock.end();
@@ -145,6 +162,7 @@ mod tests {
         let looked = Lock::take(dir.path(), false).unwrap();
         assert!(!looked.is_interrupted());
         drop(looked);
+        assert!(!is_left(dir.path()) && !is_left(&dir.path().join("none")));
         let mut lock = take();
         assert!(!lock.is_interrupted(), "who only looks leaves it");
         lock.set_interrupted(true);

@@ -124,6 +124,11 @@ impl SledStore {
         super::lock::is_held(state_dir)
     }
 
+    /// True if the last process with the state in `state_dir` has ended, but not in order.
+    pub fn is_left(state_dir: &Path) -> bool {
+        super::lock::is_left(state_dir)
+    }
+
     /// True if the process before this one did not end in order: what it wrote to a pipe may end within a line.
     pub fn was_interrupted(&self) -> bool {
         self.lock.is_interrupted()

@@ -17,7 +17,7 @@ use crate::domain::Time;
 /// More than this is not unpacked: a bomb would only take the fuzzer's time.
 const OUTPUT_MAX: usize = 4 << 20;
 
-/// Lines of `name: value` become headers. `Retry-After` and `Date` never ask for more than a day, and say what a plain reading of
+/// Lines of `name: value` become headers. `Retry-After` and `Date` never ask for more than 19 hours, and say what a plain reading of
 /// the standard's forms says.
 pub fn headers(data: &[u8]) {
     let text = String::from_utf8_lossy(data);

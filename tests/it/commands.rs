@@ -224,6 +224,29 @@ mod subscriptions {
         assert_eq!(json(&run(&["list", "--json"]).expect(0).stdout)["subscriptions"][0]["status"], "none");
     }
 
+    /// The run that met its absence had to end, a person did what it said, and the next run passed over the time between without a word.
+    #[test]
+    fn the_time_without_one_is_a_gap_whichever_process_met_it() {
+        let tenant = service().blob(hours_ago(1), records([mail("a")])).serve();
+        let host = Host::new();
+        host.poll_once(&tenant).run().expect(0);
+        tenant.service().remove_subscriptions(now());
+        let met = host.poll_once(&tenant).args(["--subscription", "require"]).run().expect(1);
+        met.says(&["subscriptions start"]);
+        prints(&state(&host, "gaps").run().expect(0), &["provisional", "subscription_off", "it has not ended yet"]);
+        ask(&host, "subscriptions", &tenant).arg("start").run().expect(0);
+        host.poll_once(&tenant).run().expect(3).says(&["subscription_off"]);
+        let gaps = json(&state(&host, "gaps").arg("--json").run().expect(0).stdout);
+        let gaps = gaps["gaps"].as_array().unwrap();
+        assert_eq!(gaps.len(), 1, "{gaps:?}");
+        assert_eq!(
+            (gaps[0]["reason"].as_str(), gaps[0]["state"].as_str()),
+            (Some("subscription_off"), Some("final")),
+            "{gaps:?}"
+        );
+        prints(&state(&host, "verify").run().expect(0), &[]);
+    }
+
     #[test]
     fn a_service_that_wants_a_pause_is_heard() {
         let throttled = Fault::Throttle { status: 403, retry_after: Some(seconds(896)) };

@@ -90,6 +90,80 @@ fn an_absence_of_auditing_is_kept_by_a_run_that_has_to_end() {
     assert!(lasts(gap) && gap.reason == GapReason::AuditingOff, "{gap:?}");
 }
 
+/// One host's wrong time, or the local clock's while nobody answers, made a gap that went on for a month, and no later one could shorten it.
+#[test]
+fn no_time_in_doubt_makes_an_absence_longer() {
+    let month = secs(30 * 24 * HOUR);
+    let mut left = 1;
+    let mut run = Run::new(follow(), memory(BASE - secs(HOUR)), move |action, now| match action {
+        Action::CheckSubscription if left > 0 => {
+            left -= 1;
+            vec![Input::Subscription { standing: Standing::Disabled, date: date(now).map(|date| date + month) }]
+        }
+        _ => usual(&[], action, now),
+    });
+    run.until(secs(100));
+    let told: Vec<_> = run.claims().into_iter().flat_map(|claim| claim.gaps).collect();
+    assert!(!told.is_empty() && told.iter().all(|gap| gap.to < server(100)), "{told:?}");
+    let [gap] = &gaps(&run)[..] else { panic!("{:?}", gaps(&run)) };
+    assert!(!lasts(gap) && gap.from == BASE - secs(HOUR), "{gap:?}");
+    // Nobody answers, and the local clock is a month ahead.
+    let lasting = Gap { provisional: true, to: BASE, ..gap.clone() };
+    let memory = Memory { gaps: vec![lasting.clone()], ..memory(BASE - secs(HOUR)) };
+    let mut next = Run::new(follow(), memory, move |action, now| match action {
+        Action::CheckSubscription => {
+            let fault = Fault::Transient { retry_after: None };
+            vec![Input::SubscriptionFailed { fault, detail: String::new(), date: None }]
+        }
+        Action::Seal { id, claim } => {
+            assert!(claim.gaps.iter().all(|gap| gap.to == BASE), "{:?}", claim.gaps);
+            vec![Input::Committed { id: *id }]
+        }
+        _ => usual(&[], action, now),
+    });
+    next.until(secs(3 * HOUR));
+    assert!(gaps(&next).iter().all(|gap| *gap == Gap { found: gap.found, ..lasting.clone() }), "{:?}", gaps(&next));
+}
+
+/// A place in the service's future was set by a wrong clock.
+#[test]
+fn an_absence_from_a_place_that_is_given_up_begins_where_listing_does() {
+    let mut left = 5;
+    let memory = Memory { begin: Some(BASE - secs(480 * HOUR)), ..memory(BASE + secs(20 * HOUR)) };
+    let mut run = Run::new(follow(), memory, move |action, now| match action {
+        Action::CheckSubscription if left > 0 => {
+            left -= 1;
+            vec![Input::Subscription { standing: Standing::Disabled, date: date(now) }]
+        }
+        _ => usual(&[], action, now),
+    });
+    run.until(secs(100));
+    assert!(run.notices().iter().any(|notice| matches!(notice, Notice::PlaceAhead { .. })));
+    let [gap] = &gaps(&run)[..] else { panic!("{:?}", gaps(&run)) };
+    assert!(!lasts(gap) && gap.from < BASE && gap.to > server(0) && gap.to < server(100), "{gap:?}");
+}
+
+/// All of its range is listed when a one-shot run goes over it once more: only what comes after it can be missing, and of a range nothing.
+#[test]
+fn an_absence_that_a_later_pass_meets_begins_at_the_end_of_the_range() {
+    for (plan, missing) in [(Plan::Once, true), (range(), false)] {
+        let mut left = 1;
+        let mut run = Run::new(plan, memory(BASE - secs(HOUR)), move |action, now| match action {
+            Action::List { id, .. } if now.mono > secs(1) && left > 0 => {
+                left -= 1;
+                let (fault, detail, sent) = (Fault::NoSubscription, String::new(), now.mono);
+                vec![Input::ListFailed { id: *id, fault, detail, date: date(now), sent }]
+            }
+            _ => usual(&[], action, now),
+        });
+        run.until(secs(60));
+        assert!(run.notices().contains(&Notice::Pass { number: 2 }) && run.finish() == Some(Finish::Complete));
+        let gaps = gaps(&run);
+        assert_eq!(gaps.len(), usize::from(missing), "{plan:?}: {gaps:?}");
+        assert!(gaps.iter().all(|gap| !lasts(gap) && gap.from >= server(0)), "{gaps:?}");
+    }
+}
+
 /// While it lasts the state tells how far it goes, now and then.
 #[test]
 fn an_absence_grows_in_the_state_while_it_lasts() {

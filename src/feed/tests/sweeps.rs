@@ -1,8 +1,12 @@
 //! What was listed is listed again, as often as its cost allows: that finds what the service lists late.
 
 use super::listings::*;
+use super::run::{Run, usual};
 use super::*;
+use crate::domain::Fault;
+use crate::feed::cases::{follow, memory, settings};
 use crate::feed::listing::{Broken, HARD_EDGE, Lister, Purpose, SAFE_EDGE};
+use crate::feed::{Action, FeedSettings, Input, Memory};
 
 /// Runs each listing that is due, with so many pages, until a sweep of the level ends; returns its windows and their cost.
 fn sweep(lister: &mut Lister, level: usize, now: Duration, at: u64, pages: u32, per_minute: u32) -> Vec<(Time, Time)> {
@@ -175,4 +179,27 @@ fn sweeps_wait_for_room_and_for_the_backlog() {
     assert_eq!(purpose, Purpose::Sweep(0));
     assert!(nothing(&mut lister, secs(90), AT), "one at a time");
     assert!(lister.wake(secs(90), server(AT)).unwrap() > secs(20 * DAY), "its end is what is waited for");
+}
+
+/// A blob from days ago may be listed late while nobody can look, and have expired before a sweep at few requests a minute has rested.
+#[test]
+fn the_first_success_after_a_long_outage_begins_the_sweeps_anew() {
+    let swept_after = |outage: u64| {
+        let fails = secs(HOUR)..secs(HOUR + outage);
+        let end = fails.end;
+        let settings = FeedSettings { per_minute: 3, ..settings(follow()) };
+        let memory = Memory { begin: Some(BASE - secs(20 * DAY)), ..memory(BASE - secs(HOUR)) };
+        let mut run = Run::with(settings, memory, move |action, now| match action {
+            Action::List { id, .. } if fails.contains(&now.mono) => {
+                let (fault, detail, sent) = (Fault::Transient { retry_after: None }, String::new(), now.mono);
+                vec![Input::ListFailed { id: *id, fault, detail, date: None, sent }]
+            }
+            _ => usual(&[], action, now),
+        });
+        run.until(end + secs(30 * MINUTE));
+        let old = |action: &Action| matches!(action, Action::List { window, .. } if window.from() < BASE - secs(6 * DAY));
+        run.times(old).into_iter().filter(|at| *at >= end).count()
+    };
+    assert!(swept_after(70 * MINUTE) > 0);
+    assert_eq!(swept_after(50 * MINUTE), 0, "it rests");
 }

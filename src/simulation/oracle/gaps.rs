@@ -67,6 +67,14 @@ impl Oracle {
         .collect()
     }
 
+    /// Absences that have no end although the subscription is on, or one that has not come yet.
+    pub(in super::super) fn endless_absences(&self, now: Time) -> Vec<String> {
+        let absence = |gap: &&Gap| matches!(gap.reason, GapReason::SubscriptionOff | GapReason::AuditingOff) && gap.is_open();
+        let wrong = |gap: &&Gap| gap.provisional || gap.to > now + CLOCKS_AGREE;
+        let told = |gap: &Gap| format!("the absence from {} goes on to {}", gap.from, gap.to);
+        self.gaps.values().filter(absence).filter(wrong).map(told).collect()
+    }
+
     /// Blobs that were never to be had, that a process must know of, and that no gap names.
     pub(in super::super) fn untold(&self, known: impl Fn(Time) -> bool) -> Vec<String> {
         let untold =
