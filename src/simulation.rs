@@ -331,7 +331,7 @@ async fn calm(outside: &Outside, life: &mut Option<Life>, beside: &mut Option<Be
         let world = outside.look();
         let settled = world.fate.calm;
         let mut owed = world.owed(fate::BEGIN + settled, true);
-        owed.extend(world.oracle.false_gaps());
+        owed.extend(world.oracle.false_gaps(fate::BEGIN + settled));
         owed.extend(world.untold_darkness());
         owed.extend(world.endless_darkness());
         owed.extend(world.is_dark().then(|| "the subscription is still off".to_owned()));

@@ -24,6 +24,7 @@
 mod abreast;
 mod audit;
 mod calls;
+mod commits;
 mod dice;
 mod disk;
 mod host;

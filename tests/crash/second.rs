@@ -82,7 +82,8 @@ impl Case<'_> {
     }
 
     fn play(&self, bench: &Arc<Bench>) -> Played {
-        (0..TRIES).find_map(|_| self.try_once(bench)).unwrap_or_else(|| {
+        let mut aim = self.hit;
+        (0..TRIES).find_map(|_| self.try_once(bench, &mut aim)).unwrap_or_else(|| {
             let mut played = Played::default();
             let label = self.scene.run.calls[self.hit.at - 1].label(&self.scene.after.root);
             played.findings.add(Wrong::Missed, format!("{label} was not reached in {TRIES} runs"));
@@ -90,8 +91,8 @@ impl Case<'_> {
         })
     }
 
-    /// `None` if the call was not reached.
-    fn try_once(&self, bench: &Arc<Bench>) -> Option<Played> {
+    /// `None` if the call was not reached; then `aim` says which is hit the next time.
+    fn try_once(&self, bench: &Arc<Bench>, aim: &mut Hit) -> Option<Played> {
         let (scene, mut played) = (self.scene, Played::default());
         let mut host = scene.host(bench);
         let mut disk = Disk::of(&host.root);
@@ -99,10 +100,14 @@ impl Case<'_> {
             disk.ensure_file(&host.output());
         }
         let watch = Watch { data: true, ..Watch::default() };
-        let first = host.run(&scene.tenant, Watch { hit: Some(self.hit), ..watch });
+        let first = host.run(&scene.tenant, Watch { hit: Some(*aim), ..watch });
+        let has_hit = scene.has_hit(self.hit, aim, &host, &first);
         if first.hit().is_none() {
             scene.judge_unhit(&host, &first, &mut played.findings);
             return (!played.findings.0.is_empty()).then_some(played);
+        }
+        if !has_hit {
+            return None;
         }
         // A backfill that has nothing to go on with begins again.
         let begins_again = !host.is_taken_up();

@@ -48,15 +48,17 @@ impl Oracle {
         self.gaps.values().filter(move |gap| gap.blob.is_none() && gap.is_open() && gap.from <= created && created < gap.to)
     }
 
-    /// Gaps of blobs that arrived after all must be closed, and no gap may name what was never missing.
-    pub(in super::super) fn false_gaps(&self) -> Vec<String> {
+    /// Gaps of blobs that arrived after all must be closed, and no gap may name what was never missing. The faults ended at `calm`.
+    pub(in super::super) fn false_gaps(&self, calm: Time) -> Vec<String> {
         let open =
             self.gaps.values().filter(|gap| gap.is_open() && gap.blob.is_some() && gap.reason != GapReason::DeadLetterFull);
         open.filter_map(|gap| {
             let blob = &self.blobs[*self.by_key.get(&gap.blob.as_ref()?.entry.key())?];
-            // Written, and killed before the commit: the state knows nothing of it, and by the next attempt it had expired.
+            // Written, and killed before the commit: the state knows nothing of it, and by the next attempt it had expired. Or a
+            // listing told a wrong address after that, and while it could be had there were faults.
             let uncommitted = |at: &usize| self.records[*at].delivered <= self.records[*at].excused;
-            if gap.reason == GapReason::Expired && blob.records.iter().any(uncommitted) {
+            let in_vain = gap.reason == GapReason::Unreadable && blob.fate.expires <= calm;
+            if (gap.reason == GapReason::Expired || in_vain) && blob.records.iter().any(uncommitted) {
                 return None;
             }
             // A record that stands in another blob too is out, whatever becomes of this one.
