@@ -94,6 +94,13 @@ pub(crate) fn last_batch(calls: &[Call], output: &Path) -> u64 {
     writes.filter_map(|call| call.result.ok()).rfind(|length| *length > 1).unwrap_or(0)
 }
 
+/// How much the output had grown before this call of a run.
+pub(crate) fn written_before(call: &Call, calls: &[Call], host: &Host) -> u64 {
+    let to_output = |path: &Path| path == host.output() || is_pipe(path);
+    let writes = calls.iter().filter(|c| c.number < call.number && c.name == "write" && to_output(&c.path));
+    writes.filter_map(|call| call.result.ok()).sum()
+}
+
 /// Where the output goes if it is a pipe.
 pub(crate) fn is_pipe(path: &Path) -> bool {
     path.to_string_lossy().starts_with("pipe:")

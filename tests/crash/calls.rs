@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::audit;
+
 /// What is done to one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -67,6 +69,9 @@ impl Call {
 
     /// What it did to what, for a person.
     pub(crate) fn label(&self, root: &Path) -> String {
+        if audit::is_pipe(&self.path) {
+            return format!("{} pipe", self.name);
+        }
         format!("{} {}", self.name, self.path.strip_prefix(root).unwrap_or(&self.path).display())
     }
 }

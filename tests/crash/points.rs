@@ -200,9 +200,13 @@ impl Case<'_> {
         let mut aim = *hit;
         let killed = (0..TRIES).find_map(|_| {
             let mut host = scene.host(bench);
+            let before = host.written().len() as u64;
             let run = host.run(&scene.tenant, Watch { hit: Some(aim), ..Watch::default() });
             if run.hit().is_none() {
                 scene.judge_unhit(&host, &run, &mut findings);
+            } else {
+                let durable = audit::durable_output(before, &run.calls, &host);
+                audit::after_crash(&host, &scene.tenant, scene.trust, durable, &mut findings);
             }
             scene.has_hit(*hit, &mut aim, &host, &run).then_some((host, run))
         });
@@ -254,9 +258,6 @@ impl Case<'_> {
                 let label = format!("a run that did not reach call {}", hit.at);
                 return Outcome { name: self.name(), label, findings, taken_for_damage: false };
             };
-            if !has_hit {
-                continue;
-            }
             if tells {
                 println!("{}: hit {}: {}", self.name(), call.label(&host.root), run.story());
             }
@@ -279,6 +280,9 @@ impl Case<'_> {
             let blank = usize::from(call.path == host.output() && matches!(call.name.as_str(), "open" | "pread"));
             let allowed = Allowed { repeated, torn: 0, blank, trust };
             audit::after_restart(&host, &scene.tenant, &last, allowed, &mut findings);
+            if !has_hit && findings.0.is_empty() {
+                continue;
+            }
             return Outcome { name: self.name(), label: call.label(&host.root), findings, taken_for_damage };
         }
         let label = scene.run.calls[hit.at - 1].label(&scene.after.root);

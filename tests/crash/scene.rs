@@ -273,17 +273,23 @@ impl Scene {
         self.base.host(bench)
     }
 
-    /// True if a run in which the call `aim` was hit, in the place of `meant` of the usual run, was hit where it was to be. A run
-    /// that ends before that call has a batch less than the usual one: what it does at its end is the same all the same, so the
-    /// call is sought there the next time, and must be of the same kind and file.
+    /// True if a run in which the call `aim` was hit, in the place of `meant` of the usual run, was hit where it was to be; if not, `aim`
+    /// says which to hit the next time. A run that ends before that call has a batch less than the usual one, or some reads less: what
+    /// it does at its end is the same all the same, so the call is sought there, and must have the same name, file and output before it.
     pub(crate) fn has_hit(&self, meant: Hit, aim: &mut Hit, host: &Host, run: &Run) -> bool {
-        let usual = &self.run.calls[meant.at - 1];
-        if let Some(call) = run.hit() {
-            return aim.at == meant.at || call.label(&host.root) == usual.label(&self.after.root);
-        }
-        let behind = self.run.calls.len() - meant.at;
-        aim.at = run.calls.len().checked_sub(behind).filter(|at| *at > 0).unwrap_or(meant.at);
-        false
+        let (at, of_the_usual) = (aim.at, &self.run.calls);
+        let Some(call) = run.hit() else {
+            let behind = of_the_usual.len() - meant.at;
+            aim.at = run.calls.len().checked_sub(behind).filter(|at| *at > 0).unwrap_or(meant.at);
+            return false;
+        };
+        let usual = &of_the_usual[meant.at - 1];
+        aim.at = meant.at;
+        let same = || {
+            call.label(&host.root) == usual.label(&self.after.root)
+                && audit::written_before(call, &run.calls, host) == audit::written_before(usual, of_the_usual, &self.after)
+        };
+        at == meant.at || same()
     }
 
     /// A run in which a call was to be hit that it did not make came to its end as one without a fault does.

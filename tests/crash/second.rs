@@ -91,7 +91,7 @@ impl Case<'_> {
         })
     }
 
-    /// `None` if the call was not reached; then `aim` says which is hit the next time.
+    /// `None` if the call was not reached, or another one was hit, and all was well; then `aim` says which is hit the next time.
     fn try_once(&self, bench: &Arc<Bench>, aim: &mut Hit) -> Option<Played> {
         let (scene, mut played) = (self.scene, Played::default());
         let mut host = scene.host(bench);
@@ -105,9 +105,6 @@ impl Case<'_> {
         if first.hit().is_none() {
             scene.judge_unhit(&host, &first, &mut played.findings);
             return (!played.findings.0.is_empty()).then_some(played);
-        }
-        if !has_hit {
-            return None;
         }
         // A backfill that has nothing to go on with begins again.
         let begins_again = !host.is_taken_up();
@@ -142,7 +139,7 @@ impl Case<'_> {
         *losses += at_a_commit.losses;
         findings.0.append(&mut at_a_commit.findings.0);
         played.lose_power(&mut tape, NOTHING, self.hit.at as u64);
-        Some(played)
+        (has_hit || !played.findings.0.is_empty()).then_some(played)
     }
 }
 

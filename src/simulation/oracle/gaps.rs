@@ -54,8 +54,8 @@ impl Oracle {
             self.gaps.values().filter(|gap| gap.is_open() && gap.blob.is_some() && gap.reason != GapReason::DeadLetterFull);
         open.filter_map(|gap| {
             let blob = &self.blobs[*self.by_key.get(&gap.blob.as_ref()?.entry.key())?];
-            // Written, and killed before the commit: the state knows nothing of it, and by the next attempt it had expired. Or a
-            // listing told a wrong address after that, and while it could be had there were faults.
+            // Written, and killed before the commit: the state knows nothing of it, and by the next attempt it had expired. Or it
+            // was asked for in vain after that, as by the wrong address that a listing told, and expired before the faults were over.
             let uncommitted = |at: &usize| self.records[*at].delivered <= self.records[*at].excused;
             let in_vain = gap.reason == GapReason::Unreadable && blob.fate.expires <= calm;
             if (gap.reason == GapReason::Expired || in_vain) && blob.records.iter().any(uncommitted) {
