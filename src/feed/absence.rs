@@ -57,11 +57,12 @@ impl Absence {
 
 impl Feed {
     /// Content that becomes available from here on may be lost for good; where nothing was collected before, nothing is. A one-shot run
-    /// that goes over its range once more has listed all of it.
+    /// that waits for its last blobs, or goes over its range once more, has listed all of it: the next run begins at its end.
     pub(super) fn open_absence(&mut self, now: Now, reason: GapReason) {
+        let behind = || (self.settings.plan == Plan::Once).then_some(self.end);
         let known = match &self.lister {
-            Some(lister) if lister.repeats() => (self.settings.plan == Plan::Once).then_some(self.end),
-            Some(lister) => lister.live_from(),
+            Some(lister) if lister.repeats() => behind(),
+            Some(lister) => lister.live_from().or_else(behind),
             None => self.memory_floor,
         };
         if let (None, Some(from)) = (self.absence, known) {

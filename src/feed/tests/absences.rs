@@ -164,6 +164,36 @@ fn an_absence_that_a_later_pass_meets_begins_at_the_end_of_the_range() {
     }
 }
 
+/// Where all of the range was listed, and a blob was waited for, the run that met an absence kept none, and the next one may find the
+/// subscription on again (seed 474521).
+#[test]
+fn an_absence_that_is_met_while_the_last_blobs_are_waited_for_outlives_the_run() {
+    for (plan, missing) in [(Plan::Once, true), (range(), false)] {
+        let mut looks = 0;
+        let mut run = Run::new(plan, memory(BASE - secs(HOUR)), move |action, now| match action {
+            Action::CheckSubscription => {
+                looks += 1;
+                let standing = if looks == 1 { Standing::Enabled } else { Standing::Disabled };
+                vec![Input::Subscription { standing, date: date(now) }]
+            }
+            Action::StartSubscription => {
+                let (fault, detail) = (Fault::SubscriptionDisabled, "made up".into());
+                vec![Input::SubscriptionFailed { fault, detail, date: date(now) }]
+            }
+            Action::Fetch(order) => {
+                let (key, fault, detail) = (order.entry.key(), Fault::SubscriptionDisabled, "made up".into());
+                vec![Input::BlobFailed { key, fault, detail, print: None, date: date(now) }]
+            }
+            _ => usual(&[entry(0)], action, now),
+        });
+        run.until(secs(60));
+        assert!(!run.notices().contains(&Notice::Pass { number: 2 }), "the blob is waited for");
+        let gaps: Vec<_> = gaps(&run).into_iter().filter(|gap| gap.blob.is_none()).collect();
+        assert_eq!(gaps.len(), usize::from(missing), "{plan:?}: {gaps:?}");
+        assert!(gaps.iter().all(|gap| lasts(gap) && server(0) < gap.from && gap.from < server(9)), "{gaps:?}");
+    }
+}
+
 /// While it lasts the state tells how far it goes, now and then.
 #[test]
 fn an_absence_grows_in_the_state_while_it_lasts() {

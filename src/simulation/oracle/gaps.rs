@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use super::{Oracle, Truth, Wrong};
+use super::{HOUR, Oracle, Truth, Wrong};
 use crate::domain::{Claim, ContentId, Gap, GapId, GapReason, Time};
 
 /// What is older than this can't be listed for certain: the product's margin, and what it gives way where windows are refused.
@@ -55,9 +55,10 @@ impl Oracle {
         open.filter_map(|gap| {
             let blob = &self.blobs[*self.by_key.get(&gap.blob.as_ref()?.entry.key())?];
             // Written, and killed before the commit: the state knows nothing of it, and by the next attempt it had expired. Or it
-            // was asked for in vain after that, as by the wrong address that a listing told, and expired before the faults were over.
+            // was asked for in vain after that, as by the wrong address that a listing told, and expired when the faults were hardly over.
             let uncommitted = |at: &usize| self.records[*at].delivered <= self.records[*at].excused;
-            let in_vain = gap.reason == GapReason::Unreadable && blob.fate.expires <= calm;
+            let failed = matches!(gap.reason, GapReason::Unreadable | GapReason::NotFound);
+            let in_vain = failed && blob.fate.expires <= calm + HOUR * 2;
             if (gap.reason == GapReason::Expired || in_vain) && blob.records.iter().any(uncommitted) {
                 return None;
             }
