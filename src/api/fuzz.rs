@@ -9,12 +9,13 @@ use super::listing::read_entry;
 use super::origin::Origin;
 use super::{error_object, subscription};
 use crate::decode::{Decoder, Item, Shape};
-use crate::domain::{BlobEntry, RecordTypes, Time};
+use crate::domain::{BlobEntry, RecordTypes, Time, Window};
 use crate::wire::RequestKind;
 
 /// Whose feed it is.
 const TENANT: &str = "11111111-0000-4000-8000-00000000000a";
 const FALLBACK: Time = Time(1_772_000_000_000);
+const DAY: i64 = 24 * 3600 * 1000;
 
 /// The first byte is the size of the slices in which the rest, a page, arrives. Each element is read as serde_json's plain reading
 /// has it, and the page is whole only if serde_json takes it for a list.
@@ -56,13 +57,14 @@ fn is_printable(text: &str) {
 }
 
 fn entry(raw: &[u8]) {
-    let read = read_entry(raw, FALLBACK);
+    let window = Window::new(FALLBACK, Time(FALLBACK.0 + DAY)).expect("a day is a window");
+    let read = read_entry(raw, FALLBACK, window);
     if let Err(error) = &read {
         is_printable(&error.to_string());
     }
     if let Ok(entry) = &read {
         assert!(!entry.id.0.is_empty() && !entry.uri.trim().is_empty(), "{entry:?} names no blob");
-        assert_eq!(read_entry(raw, FALLBACK).ok().map(|again| again.key()), Some(entry.key()));
+        assert_eq!(read_entry(raw, FALLBACK, window).ok().map(|again| again.key()), Some(entry.key()));
         leads_nowhere_else(&entry.uri);
     }
     if raw.len() > 64 * 1024 {
@@ -87,9 +89,8 @@ fn entry(raw: &[u8]) {
     match (&read, uri) {
         (Ok(entry), Some(uri)) => {
             let time = |name| named(name).and_then(|text| Time::parse(&text)).filter(|at| *at > Time(0));
-            let day = 24 * 3600 * 1000;
-            let of_expiry =
-                time("contentExpiration").map(|at| Time(at.0 - 7 * day)).filter(|at| (at.0 - FALLBACK.0).abs() <= day);
+            let listed = |at: &Time| (0..DAY).contains(&(at.0 - FALLBACK.0));
+            let of_expiry = time("contentExpiration").map(|at| Time(at.0 - 7 * DAY)).filter(listed);
             let expected = BlobEntry {
                 id: id.map_or_else(|| entry.id.clone(), crate::domain::ContentId),
                 uri,

@@ -9,7 +9,7 @@ use serde::Deserializer as _;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::domain::{BlobEntry, ContentId, Time};
+use crate::domain::{BlobEntry, ContentId, Time, Window};
 use crate::wire::printable;
 
 use super::origin::decoded;
@@ -19,9 +19,6 @@ const ENTRY_LIMIT: usize = 64 * 1024;
 
 /// How long content is kept (`activity-api.md` section 7).
 const RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
-
-/// The longest window, by which an entry can lie from its start.
-const LISTED_WITH: Duration = Duration::from_secs(24 * 3600);
 
 /// How much of a bad entry's id is shown.
 const SHOWN_ID: usize = 120;
@@ -46,12 +43,13 @@ pub enum EntryError {
 /// Reads one element of a listing.
 ///
 /// Keys are matched exactly, then without case. `contentType` is not looked at. A `contentCreated` that is missing, can't
-/// be read or lies before 1970 becomes seven days before `contentExpiration`; without that, or far from it, `fallback_created`: give a time inside the window that was listed, and the same one each time, because
-/// it is part of the blob's identity. A missing `contentId` becomes the last part of the path of `contentUri`.
+/// be read or lies before 1970 becomes seven days before `contentExpiration`; without that, or where it would lie outside of `window`, by
+/// which the entry was listed, `fallback_created`: give a time inside it, and the same one each time, because it is part of the blob's
+/// identity. A missing `contentId` becomes the last part of the path of `contentUri`.
 ///
 /// # Errors
 /// The element names no blob: see [`EntryError`].
-pub fn read_entry(raw: &[u8], fallback_created: Time) -> Result<BlobEntry, EntryError> {
+pub fn read_entry(raw: &[u8], fallback_created: Time, window: Window) -> Result<BlobEntry, EntryError> {
     if raw.len() > ENTRY_LIMIT {
         return Err(EntryError::TooLarge(raw.len()));
     }
@@ -71,10 +69,11 @@ pub fn read_entry(raw: &[u8], fallback_created: Time) -> Result<BlobEntry, Entry
     // A time that lies before all computers was never set: .NET writes the year 1.
     let time = |raw: Option<&RawValue>| raw.and_then(scalar).and_then(|text| Time::parse(&text)).filter(|at| at.0 > 0);
     let expires = time(fields.expires);
-    // The same whatever was listed, unlike the start of the window, where it is likely at all.
+    // The same whatever was listed, unlike the start of the window. But some content expires later or earlier than after seven days, and a
+    // time outside of what was asked for would be passed over.
     let of_expiry = expires.map(|at| at - RETENTION);
-    let likely = |at: &Time| fallback_created <= *at + LISTED_WITH && *at <= fallback_created + LISTED_WITH;
-    let created = time(fields.created).or(of_expiry.filter(likely)).unwrap_or(fallback_created);
+    let listed = |at: &Time| window.from() <= *at && *at < window.to();
+    let created = time(fields.created).or(of_expiry.filter(listed)).unwrap_or(fallback_created);
     Ok(BlobEntry { id: ContentId(id), uri, created, expires })
 }
 
@@ -137,13 +136,17 @@ mod tests {
 
     const FALLBACK: Time = Time(1_772_000_000_000);
 
+    fn window() -> Window {
+        Window::new(FALLBACK, FALLBACK + Duration::from_secs(24 * 3600)).unwrap()
+    }
+
     fn read(text: &str) -> Result<BlobEntry, EntryError> {
-        read_entry(text.as_bytes(), FALLBACK)
+        read_entry(text.as_bytes(), FALLBACK, window())
     }
 
     #[test]
     fn a_documented_entry() {
-        let entry = read_entry(include_bytes!("../../fixtures/api/listing-entry.json"), FALLBACK).unwrap();
+        let entry = read_entry(include_bytes!("../../fixtures/api/listing-entry.json"), FALLBACK, window()).unwrap();
         assert_eq!(entry.id.0, "20260301120051748005825$20260301120218791111944$audit_general$Audit_General$emea0001");
         assert!(entry.uri.ends_with(
             "/activity/feed/audit/20260301120051748005825$20260301120218791111944$audit_general$Audit_General$emea0001"
@@ -190,7 +193,24 @@ mod tests {
             assert_eq!((entry.id.0.as_str(), entry.created, entry.expires), (id, created, expires), "{text}");
         }
         let broken = b"{\"contentUri\":\"u\",\"contentId\":\"x\",\"note\":\"\xff\"}";
-        assert!(read_entry(broken, FALLBACK).is_ok());
+        assert!(read_entry(broken, FALLBACK, window()).is_ok());
+    }
+
+    /// A backfill's range ended, and what became available in it by its expiry alone lay behind: it was passed over without a word.
+    #[test]
+    fn a_time_that_only_the_expiry_tells_lies_in_what_was_listed() {
+        let window = Window::new(FALLBACK, FALLBACK + Duration::from_secs(3_600)).unwrap();
+        let (last, seven_days) = (Duration::from_millis(3_599_999), RETENTION);
+        for (at, created) in [
+            (FALLBACK, FALLBACK),
+            (FALLBACK + last, FALLBACK + last),
+            (window.to(), FALLBACK),
+            (window.to() + last, FALLBACK),
+            (FALLBACK - Duration::from_millis(1), FALLBACK),
+        ] {
+            let text = format!(r#"{{"contentUri":"u/b","contentExpiration":"{}"}}"#, at + seven_days);
+            assert_eq!(read_entry(text.as_bytes(), FALLBACK, window).unwrap().created, created, "{text}");
+        }
     }
 
     #[test]

@@ -46,12 +46,12 @@ impl Absence {
         Gap { id, reason, from, to, blob: None, provisional: false, closed: None, found: server, detail: String::new() }
     }
 
-    /// The place was given up: nothing is known from here on.
-    pub(super) fn begin_by(&mut self, floor: Time) {
-        if floor < self.from {
-            self.to = if self.from < self.to { self.to } else { floor };
-            self.from = floor;
-        }
+    /// The place was given up, since it lay in the service's future, where the wrong time by which it came to lie there may have put the end
+    /// of the absence too: nothing is known from `floor` on.
+    pub(super) fn begin_by(&mut self, floor: Time, server: Time) {
+        let has_length = self.from < self.to;
+        self.from = self.from.min(floor);
+        self.to = if has_length { self.to.min(server).max(self.from) } else { self.from };
     }
 }
 
@@ -89,7 +89,8 @@ impl Feed {
         }
         let Some(mut absence) = self.absence.take() else { return };
         let server = self.server(now);
-        absence.to = absence.to.max(self.within(server));
+        // An earlier process may have ended before it knew the end of its range.
+        absence.to = self.within(absence.to.max(server));
         if absence.is_silent() {
         } else if absence.from < absence.to {
             self.record_gap(now, absence.gap(server));

@@ -44,9 +44,10 @@ impl Feed {
         open.gaps.extend(self.absence_so_far(now).map(|gap| (gap.id, gap)));
         let id = BatchId(self.next_batch);
         self.next_batch += 1;
-        // The earlier of the two clocks: neither, jumping ahead, may make us forget a blob (law L9). Where the service tells no
-        // time both are the local one, and only what was listed shows how late it is at least.
-        let latest = match (self.clock.is_dated(), self.clock.has_jumped()) {
+        // The earlier of the two clocks: neither, jumping ahead, may make us forget a blob (law L9), and before the place is settled the
+        // service's is one reply's word. Where the service tells no time both are the local one, and only what was listed shows how late
+        // it is at least.
+        let latest = match (self.clock.is_dated(), self.clock.has_jumped() || !self.settled) {
             (true, false) => Time::MAX,
             (true, true) => Time::MIN,
             (false, _) => self.newest.unwrap_or(Time::MIN),
@@ -185,7 +186,7 @@ impl Feed {
             self.floor = reached.max(self.begin.min(server)).floor_second();
             (self.begin, self.memory_floor) = (self.begin.min(self.floor), Some(self.floor));
             if let Some(absence) = &mut self.absence {
-                absence.begin_by(self.floor);
+                absence.begin_by(self.floor, server);
             }
         }
         match self.settings.plan {

@@ -288,8 +288,10 @@ impl Feed {
             Fault::Throttled { .. } | Fault::Transient { .. } => {
                 self.setback(now, fault, detail, sent);
                 // With nothing else under way, and nothing left that has not failed, only a look elsewhere tells whether it is
-                // the blobs or the service.
-                if self.settings.plan.is_one_shot() && self.blobs.fetching() == 0 && !self.blobs.has_fresh() {
+                // the blobs or the service. One that refuses for the rate says by itself that it works, and a look that succeeds would
+                // begin the hour anew after which a run ends for it.
+                let passes = matches!(fault, Fault::Transient { .. });
+                if passes && self.settings.plan.is_one_shot() && self.blobs.fetching() == 0 && !self.blobs.has_fresh() {
                     self.subscription.check_at(self.health.blocked_until());
                 }
             }

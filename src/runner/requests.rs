@@ -27,7 +27,7 @@ const ENTRIES_AT_ONCE: usize = 256;
 const BAD_PAGES_MAX: u32 = 3;
 /// Windows whose bad pages are counted: a few are under way at a time. If it were ever more, counting begins anew.
 const BAD_WINDOWS_MAX: usize = 64;
-/// Entries told of one page that can't be read: beyond these the page as a whole is wrong.
+/// Entries told of one page that can't be read, each by itself: those beyond are told as one.
 const BAD_ENTRIES_MAX: usize = 64;
 /// The largest blob that is read, in bytes after decompression. Real ones stay below a few megabytes; what exceeds this is
 /// a decompression bomb or an endless body, and becomes a gap.
@@ -148,7 +148,7 @@ impl<T: Transport, C: Clock> Session<T, C> {
     ) -> Result<(Option<String>, Option<Time>), Broken> {
         let Asked { listed: Listed { id, window, stand_in }, kind, .. } = *asked;
         let mut decoder = Decoder::new(RecordTypes::All);
-        let mut entries = Entries { good: Vec::new(), bad: Vec::new(), stand_in };
+        let mut entries = Entries { good: Vec::new(), bad: Vec::new(), more: None, window, stand_in };
         let mut bytes = 0;
         loop {
             let chunk = match page.body.chunk().await {
@@ -188,7 +188,7 @@ impl<T: Transport, C: Clock> Session<T, C> {
             if self.count_bad_page(stand_in) < BAD_PAGES_MAX {
                 return bad(why.clone());
             }
-            for (print, detail) in entries.bad {
+            for (print, detail) in entries.bad.into_iter().chain(entries.more) {
                 fact(reports, Input::EntryUnreadable { window, print, detail }).await;
             }
         } else if page.next.is_none() {
@@ -370,13 +370,16 @@ struct Entries {
     good: Vec<BlobEntry>,
     /// Those that can't be read: a fingerprint of the entry's bytes, and why.
     bad: Vec<(u64, String)>,
+    /// All those beyond [`BAD_ENTRIES_MAX`] together: whichever they are, the page held something else than what is known.
+    more: Option<(u64, String)>,
+    window: Window,
     stand_in: Time,
 }
 
 impl Entries {
     fn take(&mut self, item: Item<'_>) {
         match item {
-            Item::Wanted { raw, .. } => match api::read_entry(raw, self.stand_in) {
+            Item::Wanted { raw, .. } => match api::read_entry(raw, self.stand_in, self.window) {
                 Ok(entry) => self.good.push(entry),
                 Err(error) => self.refuse(raw, error.to_string()),
             },
@@ -389,8 +392,14 @@ impl Entries {
     }
 
     fn refuse(&mut self, raw: &[u8], why: String) {
+        let print = fingerprint(raw);
         if self.bad.len() < BAD_ENTRIES_MAX {
-            self.bad.push((fingerprint(raw), why));
+            self.bad.push((print, why));
+            return;
         }
+        // Their order on the page must not matter.
+        let before = self.more.take().map_or(0, |(print, _)| print);
+        self.more =
+            Some((before.wrapping_add(print), format!("more such entries than {BAD_ENTRIES_MAX} on a page; the last: {why}")));
     }
 }

@@ -172,6 +172,35 @@ async fn an_entry_that_can_not_be_read_on_a_later_page_does_not_stop_the_listing
     }
 }
 
+/// Behind as many as are told one by one nothing was told: where those were known from the window before, a new one was lost without a word.
+#[tokio::test]
+async fn what_can_not_be_read_beyond_the_limit_of_a_page_is_told_as_one() {
+    let many = Arc::new(Mutex::new(Vec::new()));
+    let page = many.clone();
+    let session = session(move |_| format!("[{}]", page.lock().unwrap().join(",")).into());
+    let window = Window::new(Time(1_780_000_000_000), Time(1_780_000_060_000)).unwrap();
+    let mut told = Vec::new();
+    for numbers in [(0..64).collect::<Vec<_>>(), (0..65).collect(), (0..66).collect(), (0..64).chain([65, 64]).collect()] {
+        *many.lock().unwrap() = numbers.iter().map(u32::to_string).collect();
+        let mut prints = Vec::new();
+        for attempt in 0..3 {
+            let (reports, mut inbox) = mpsc::channel(200);
+            session.clone().list(Listed { id: ListingId(attempt), window, stand_in: window.from() }, reports).await;
+            while let Some(Report::Fact(input)) = inbox.recv().await {
+                prints.extend(match input {
+                    Input::EntryUnreadable { print, .. } => Some(print),
+                    _ => None,
+                });
+            }
+        }
+        told.push(prints);
+    }
+    assert_eq!(told.iter().map(Vec::len).collect::<Vec<_>>(), [64, 65, 65, 65]);
+    assert!(told.iter().all(|prints| prints[..64] == told[0][..]));
+    assert_ne!(told[1][64], told[2][64]);
+    assert_eq!(told[2][64], told[3][64], "in whatever order");
+}
+
 /// A request that panicked left its blob under way for ever: the run never ended.
 #[tokio::test]
 async fn a_request_that_panics_is_a_failed_attempt() {

@@ -15,20 +15,19 @@ use crate::mutant::{self, Mutant};
 /// What was done about the end of an output that an earlier run may have left in the middle of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Healed {
-    /// Nothing: the output is empty or ends with a whole line, or is neither a regular file nor a pipe that was interrupted.
+    /// Nothing: the output is empty or ends with a whole line, or is neither a regular file nor one that outlives a process which was interrupted.
     NotNeeded,
     /// The last line was torn: it was ended with a `\n`, so that no two lines merge.
     TornLine,
-    /// The file has content but can't be read, or a pipe was written to by a process that was interrupted, so a `\n` was written in case
-    /// its last line is torn. That may be a blank
-    /// line; a torn line that merges with the next one would cost a record.
+    /// The file has content but can't be read, or a pipe or socket was written to by a process that was interrupted, so a `\n` was written in
+    /// case its last line is torn. That may be a blank line; a torn line that merges with the next one would cost a record.
     Unknown,
 }
 
 #[derive(Debug)]
 enum Kind {
-    /// A regular file: delivered is what fsync has returned for.
-    File { device: u64, inode: u64, append: bool, position: u64 },
+    /// A regular file: delivered is what fsync has returned for. One that is `named` is in a directory, where somebody can read it.
+    File { device: u64, inode: u64, append: bool, named: bool, position: u64 },
     /// A pipe or FIFO: delivered is what write has taken, or if it `drains`, what has been read.
     Pipe { drains: bool },
     /// Everything else: delivered is what write has taken.
@@ -78,10 +77,10 @@ impl Output {
     }
 
     /// The process before this one did not end in order. If this is a pipe that has outlived it, half a line may be all that its reader
-    /// has of the last one, so the next batch begins with a `\n`; that may be an empty line, but no two lines merge. Whoever reads a socket
-    /// or terminal notices the end of the process before.
+    /// has of the last one, so the next batch begins with a `\n`; that may be an empty line, but no two lines merge. So with a socket that a
+    /// wrapper holds. Whoever looks at a terminal sees the end of the process before.
     pub fn after_interruption(&mut self) {
-        if matches!(self.kind, Kind::Pipe { .. }) {
+        if matches!(self.kind, Kind::Pipe { .. } | Kind::Stream { of: FileType::Socket }) {
             (self.interrupted, self.healed) = (true, None);
         }
     }
@@ -93,6 +92,7 @@ impl Output {
     /// As [`Output::deliver`].
     pub fn heal(&mut self) -> Result<Healed, SinkError> {
         self.refuse_after_failure()?;
+        self.follow_the_end()?;
         if let Some(healed) = self.healed {
             return Ok(healed);
         }
@@ -102,7 +102,7 @@ impl Output {
                 Ok(_) => Healed::TornLine,
                 Err(_) => Healed::Unknown,
             },
-            Kind::Pipe { .. } if self.interrupted => Healed::Unknown,
+            _ if self.interrupted => Healed::Unknown,
             _ => Healed::NotNeeded,
         };
         if healed != Healed::NotNeeded {
@@ -137,14 +137,41 @@ impl Output {
         self.failed.clone().map_or(Ok(()), Err)
     }
 
+    /// Somebody may have emptied a file, or another process written to it, perhaps half a line. Where it is not opened for appending, what
+    /// came next would lie behind as many zeros, on their line, or over what is there.
+    fn follow_the_end(&mut self) -> Result<(), SinkError> {
+        let Kind::File { append, position, .. } = &mut self.kind else { return Ok(()) };
+        let moved = self.file.metadata().and_then(|metadata| {
+            let moved = metadata.len() != *position;
+            if moved {
+                *position = if *append { metadata.len() } else { seek(&self.file, SeekFrom::End(0))? };
+            }
+            Ok(moved)
+        });
+        if moved.map_err(|error| self.failed_by(&error))? {
+            self.healed = None;
+        }
+        Ok(())
+    }
+
+    /// True if nobody can read any more what is written: the file has lost its last name.
+    fn is_deleted(&self) -> io::Result<bool> {
+        match self.kind {
+            Kind::File { named: true, .. } => Ok(fstat(&self.file)?.st_nlink == 0),
+            _ => Ok(false),
+        }
+    }
+
     fn write_and_sync(&mut self, bytes: &[u8]) -> Result<(), SinkError> {
         let done = write_all(&self.file, bytes).and_then(|()| self.settle(bytes.len() as u64));
-        done.map_err(|error| {
-            let terminal = matches!(self.kind, Kind::Stream { of: FileType::CharacterDevice });
-            let failed = failure(&self.name, terminal, &error);
-            self.failed = Some(failed.clone());
-            failed
-        })
+        done.map_err(|error| self.failed_by(&error))
+    }
+
+    fn failed_by(&mut self, error: &io::Error) -> SinkError {
+        let terminal = matches!(self.kind, Kind::Stream { of: FileType::CharacterDevice });
+        let failed = failure(&self.name, terminal, error);
+        self.failed = Some(failed.clone());
+        failed
     }
 
     fn settle(&mut self, written: u64) -> io::Result<()> {
@@ -162,9 +189,19 @@ impl Output {
     }
 }
 
+/// For those who can't open it again: a file that was deleted meanwhile is a failure of the output.
 impl Lines for Output {
     fn deliver(&mut self, lines: &[u8]) -> Result<Option<OutputMark>, SinkError> {
-        Output::deliver(self, lines)
+        let mark = Output::deliver(self, lines)?;
+        match self.is_deleted() {
+            Ok(true) if !lines.is_empty() => {
+                let why =
+                    "the file was deleted, and nobody can read what is written to it: start again, so that it is opened anew";
+                Err(self.failed_by(&io::Error::other(why)))
+            }
+            Ok(_) => Ok(mark),
+            Err(error) => Err(self.failed_by(&error)),
+        }
     }
 }
 
@@ -179,9 +216,10 @@ fn examine(file: &File) -> io::Result<Kind> {
     Ok(match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => {
             let append = fcntl_getfl(file)?.contains(OFlags::APPEND);
-            let position = if append { u64::try_from(stat.st_size).unwrap_or(0) } else { seek(file, SeekFrom::Current(0))? };
+            // A supervisor may open it at its beginning (systemd's `file:`): what is there must not be overwritten.
+            let position = if append { u64::try_from(stat.st_size).unwrap_or(0) } else { seek(file, SeekFrom::End(0))? };
             sync_directory_entry(file)?;
-            Kind::File { device: stat.st_dev, inode: stat.st_ino, append, position }
+            Kind::File { device: stat.st_dev, inode: stat.st_ino, append, named: stat.st_nlink > 0, position }
         }
         FileType::Fifo => Kind::Pipe { drains: false },
         of => Kind::Stream { of },
@@ -246,215 +284,4 @@ pub(super) fn failure(name: &str, terminal: bool, error: &io::Error) -> SinkErro
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs::OpenOptions;
-    use std::io::Read;
-    use std::time::Duration;
-
-    fn read(path: &std::path::Path) -> String {
-        std::fs::read_to_string(path).unwrap()
-    }
-
-    #[test]
-    fn a_torn_last_line_is_ended_once_even_where_the_file_can_only_be_appended_to() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("out.ndjson");
-        for (before, healed, after) in [
-            ("", Healed::NotNeeded, "{}\n{}\n"),
-            ("{}\n", Healed::NotNeeded, "{}\n{}\n{}\n"),
-            ("{\"a", Healed::TornLine, "{\"a\n{}\n{}\n"),
-        ] {
-            std::fs::write(&path, before).unwrap();
-            let append_only = OpenOptions::new().append(true).open(&path).unwrap();
-            let mut output = Output::new(append_only, "test").unwrap();
-            assert_eq!(output.heal().unwrap(), healed);
-            output.deliver(b"{}\n").unwrap();
-            let mark = output.deliver(b"{}\n").unwrap().unwrap();
-            assert_eq!(read(&path), after);
-            assert_eq!(mark.length, after.len() as u64);
-        }
-    }
-
-    /// Half a line lay in a FIFO when its writer was killed, and the first record of the next process was written behind it.
-    #[test]
-    fn a_pipe_that_has_outlived_its_writer_gets_a_new_line_before_the_next_batch() {
-        for (interrupted, after) in [(true, "{\"to\n{}\n{}\n"), (false, "{\"to{}\n{}\n")] {
-            let (mut reader, writer) = std::io::pipe().unwrap();
-            let mut output = Output::new(writer.try_clone().unwrap(), "test").unwrap();
-            (&writer).write_all(b"{\"to").unwrap();
-            assert_eq!(output.heal().unwrap(), Healed::NotNeeded);
-            if interrupted {
-                output.after_interruption();
-            }
-            for lines in ["", "{}\n", "{}\n"] {
-                output.deliver(lines.as_bytes()).unwrap();
-            }
-            drop((output, writer));
-            let mut text = String::new();
-            reader.read_to_string(&mut text).unwrap();
-            assert_eq!(text, after);
-        }
-    }
-
-    #[test]
-    fn a_file_is_healed_by_what_is_in_it_whatever_came_before() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("out.ndjson");
-        std::fs::write(&path, "{}\n").unwrap();
-        let mut output = Output::new(OpenOptions::new().append(true).open(&path).unwrap(), "test").unwrap();
-        output.after_interruption();
-        output.deliver(b"{}\n").unwrap();
-        assert_eq!(read(&path), "{}\n{}\n");
-    }
-
-    #[test]
-    fn nothing_is_written_for_no_lines() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("out.ndjson");
-        std::fs::write(&path, "{\"torn").unwrap();
-        let mut output = Output::new(OpenOptions::new().append(true).open(&path).unwrap(), "test").unwrap();
-        assert_eq!(output.deliver(b"").unwrap().unwrap().length, 6);
-        assert_eq!(read(&path), "{\"torn");
-    }
-
-    #[test]
-    fn a_file_that_is_not_appended_to_is_marked_by_its_own_position() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("out.ndjson");
-        let mut output = Output::new(File::create(&path).unwrap(), "test").unwrap();
-        assert_eq!(output.mark().unwrap().length, 0);
-        assert_eq!(output.deliver(b"one\n").unwrap().unwrap().length, 4);
-        assert_eq!(output.deliver(b"two\n").unwrap().unwrap().length, 8);
-        assert_eq!(read(&path), "one\ntwo\n");
-    }
-
-    #[test]
-    fn a_reader_that_has_gone_is_closed_and_stays_closed() {
-        let (reader, writer) = std::io::pipe().unwrap();
-        let mut output = Output::new(OwnedFd::from(writer), "test").unwrap();
-        assert_eq!(output.deliver(b"one\n").unwrap(), None);
-        drop(reader);
-        let first = output.deliver(b"two\n").unwrap_err();
-        assert!(matches!(first, SinkError::Closed { .. }), "{first}");
-        assert_eq!(output.deliver(b"").unwrap_err(), first);
-    }
-
-    #[test]
-    fn a_slow_reader_of_a_non_blocking_pipe_gets_every_byte() {
-        let (mut reader, writer) = std::io::pipe().unwrap();
-        let flags = fcntl_getfl(&writer).unwrap();
-        rustix::fs::fcntl_setfl(&writer, flags | OFlags::NONBLOCK).unwrap();
-        let line: Vec<u8> = (0..300_000).map(|n| b'a' + (n % 26) as u8).chain([b'\n']).collect();
-        let expected = line.clone();
-        let slow = std::thread::spawn(move || {
-            let mut seen = Vec::new();
-            let mut chunk = [0; 7_001];
-            loop {
-                std::thread::sleep(Duration::from_millis(1));
-                match reader.read(&mut chunk).unwrap() {
-                    0 => return seen,
-                    n => seen.extend_from_slice(&chunk[..n]),
-                }
-            }
-        });
-        let mut output = Output::new(OwnedFd::from(writer), "test").unwrap();
-        output.deliver(&line).unwrap();
-        drop(output);
-        assert_eq!(slow.join().unwrap(), expected);
-    }
-
-    #[test]
-    fn with_drain_a_batch_is_delivered_when_it_has_been_read() {
-        let (mut reader, writer) = std::io::pipe().unwrap();
-        let mut output = Output::new(OwnedFd::from(writer), "test").unwrap();
-        output.drain().unwrap();
-        let (told, hears) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            for lines in [&b"one\n"[..], b"", b"two\n"] {
-                told.send(output.deliver(lines)).unwrap();
-            }
-        });
-        let early = || hears.recv_timeout(Duration::from_millis(100)).is_err();
-        let answer = || hears.recv_timeout(Duration::from_secs(20)).unwrap();
-        assert!(early(), "nobody has read it");
-        reader.read_exact(&mut [0; 3]).unwrap();
-        assert!(early(), "its last byte is unread");
-        reader.read_exact(&mut [0; 1]).unwrap();
-        assert_eq!(answer(), Ok(None));
-        assert_eq!(answer(), Ok(None), "no lines wait for nobody");
-        drop(reader);
-        assert!(matches!(answer(), Err(SinkError::Closed { .. })), "written or not, it was not read");
-    }
-
-    #[test]
-    fn drain_needs_a_pipe_or_a_file() {
-        let output = |descriptor: OwnedFd| Output::new(descriptor, "test").unwrap();
-        let (_reader, writer) = std::io::pipe().unwrap();
-        let (socket, _peer) = std::os::unix::net::UnixStream::pair().unwrap();
-        let device = OpenOptions::new().write(true).open("/dev/null").unwrap();
-        assert_eq!(output(writer.into()).drain(), Ok(()));
-        assert_eq!(output(tempfile::tempfile().unwrap().into()).drain(), Ok(()));
-        for descriptor in [socket.into(), device.into()] {
-            let mut output = output(descriptor);
-            assert!(matches!(output.drain(), Err(SinkError::NotDrainable { .. })));
-            assert_eq!(output.deliver(b"one\n"), Ok(None), "it is as it was");
-        }
-    }
-
-    #[test]
-    fn a_full_device_is_full() {
-        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let mut output = Output::new(full, "test").unwrap();
-        let error = output.deliver(b"one\n").unwrap_err();
-        assert!(matches!(error, SinkError::Full { .. }), "{error}");
-    }
-
-    /// A regular file, as far as the system says, that takes a thread's name; neither it nor its directory knows fsync.
-    #[test]
-    fn what_a_file_does_not_sync_is_not_delivered_but_a_directory_may_know_no_sync() {
-        let file = OpenOptions::new().write(true).open("/proc/thread-self/comm").unwrap();
-        let mut output = Output::new(file, "test").unwrap();
-        assert!(output.deliver(b"one\n").is_err());
-    }
-
-    #[test]
-    fn a_descriptor_that_can_not_be_written_is_closed() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("out.ndjson");
-        std::fs::write(&path, "").unwrap();
-        let mut output = Output::new(File::open(&path).unwrap(), "test").unwrap();
-        assert!(matches!(output.deliver(b"one\n").unwrap_err(), SinkError::Closed { .. }));
-    }
-
-    #[test]
-    fn a_full_pipe_is_waited_for_and_not_asked_again_and_again() {
-        let (mut reader, writer) = std::io::pipe().unwrap();
-        let flags = fcntl_getfl(&writer).unwrap();
-        rustix::fs::fcntl_setfl(&writer, flags | OFlags::NONBLOCK).unwrap();
-        let mut file = File::from(OwnedFd::from(writer));
-        let mut taken = 0;
-        while let Ok(written) = file.write(&[b'a'; 4096]) {
-            taken += written;
-        }
-        let drain = std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_millis(50));
-            reader.read_exact(&mut vec![0; taken]).unwrap();
-            reader
-        });
-        wait_until_writable(&file).unwrap();
-        assert_eq!(file.write(b"b").unwrap(), 1, "there is room when the wait is over");
-        drop(drain.join().unwrap());
-    }
-
-    #[test]
-    fn a_terminal_that_hangs_up_is_closed_and_a_disk_that_fails_is_not() {
-        let error = || io::Error::from(rustix::io::Errno::IO);
-        assert!(matches!(failure("test", true, &error()), SinkError::Closed { .. }));
-        assert!(matches!(failure("test", false, &error()), SinkError::Io { .. }));
-        let device = OpenOptions::new().write(true).open("/dev/null").unwrap();
-        assert!(matches!(examine(&device).unwrap(), Kind::Stream { of: FileType::CharacterDevice }));
-        let (_reader, writer) = std::io::pipe().unwrap();
-        assert!(matches!(examine(&File::from(OwnedFd::from(writer))).unwrap(), Kind::Pipe { drains: false }));
-    }
-}
+mod tests;

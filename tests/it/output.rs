@@ -78,6 +78,38 @@ fn an_empty_line_comes_first_after_an_end_that_was_not_in_order_and_only_then() 
     assert_eq!(first(host.poll_once(&tenant).run().expect(0)), Some('{'), "and that is settled");
 }
 
+/// logrotate deletes what it has renamed and gzipped: whatever was written afterwards was synced, committed, and in no file.
+#[test]
+fn a_file_that_is_deleted_under_the_poller_ends_it_and_the_next_one_writes_it_again() {
+    for output in [Output::Appended, Output::Truncated] {
+        let tenant = service().blob(hours_ago(2), records([mail("a")])).serve();
+        let host = Host::new();
+        let path = host.path("events.ndjson");
+        let poller = host.poll(&tenant).args(["--poll-interval", "1s"]).output(output(path.clone())).start();
+        until_lines_in(&path, 1);
+        std::fs::remove_file(&path).unwrap();
+        tenant.gets(records([mail("b")]));
+        poller.ends().expect(74).says(&["was deleted"]);
+        host.poll_once(&tenant).output(output(path)).run().expect(0);
+        assert_eq!(ids_of(&host.lines_in("events.ndjson")), ["b"]);
+    }
+}
+
+/// The record that came next was on one line with as many zeros as the file had been long.
+#[test]
+fn a_file_that_is_emptied_under_the_poller_is_written_from_its_beginning() {
+    let tenant = service().blob(hours_ago(2), records([mail("a")])).serve();
+    let host = Host::new();
+    let path = host.path("events.ndjson");
+    let poller = host.poll(&tenant).args(["--poll-interval", "1s"]).output(Output::Truncated(path.clone())).start();
+    until_lines_in(&path, 1);
+    std::fs::write(&path, "").unwrap();
+    tenant.gets(records([mail("b")]));
+    until_lines_in(&path, 1);
+    poller.stop().expect(0);
+    assert_eq!(ids_of(&host.lines_in("events.ndjson")), ["b"]);
+}
+
 #[test]
 fn a_reader_that_goes_while_nothing_flows_is_noticed_within_about_a_second() {
     let tenant = service().blob(hours_ago(2), records([mail("a")])).serve();

@@ -35,9 +35,9 @@ impl Listed {
         }
     }
 
-    fn take(&mut self, item: Item<'_>, fallback: Time) {
+    fn take(&mut self, item: Item<'_>, window: Window) {
         match item {
-            Item::Wanted { raw, .. } => match api::read_entry(raw, fallback) {
+            Item::Wanted { raw, .. } => match api::read_entry(raw, window.from(), window) {
                 Ok(entry) => {
                     self.blobs += 1;
                     self.newest = self.newest.max(Some(entry.created));
@@ -61,11 +61,11 @@ pub(super) async fn list<T: Transport>(client: &Client<T>, content_type: Content
     let mut page = client.list(content_type, window).await?;
     let mut kind = RequestKind::List;
     for _ in 1..PAGES_MAX {
-        let Some(next) = read(kind, page, &mut listed, window.from()).await? else { return Ok(listed) };
+        let Some(next) = read(kind, page, &mut listed, window).await? else { return Ok(listed) };
         kind = RequestKind::NextPage;
         page = client.next_page(&next).await?;
     }
-    listed.more = read(kind, page, &mut listed, window.from()).await?.is_some();
+    listed.more = read(kind, page, &mut listed, window).await?.is_some();
     Ok(listed)
 }
 
@@ -74,7 +74,7 @@ async fn read<B: Body>(
     kind: RequestKind,
     mut page: Page<B>,
     listed: &mut Listed,
-    fallback: Time,
+    window: Window,
 ) -> Result<Option<String>, Failure> {
     let date = page.date;
     let bad = |message: String| Failure { fault: Fault::BadReply, request: kind, status: Some(200), code: None, message, date };
@@ -85,9 +85,9 @@ async fn read<B: Body>(
         if bytes > PAGE_BYTES_MAX {
             return Err(bad(format!("the page exceeds {PAGE_BYTES_MAX} bytes")));
         }
-        decoder.push(&chunk, &mut |item| listed.take(item, fallback));
+        decoder.push(&chunk, &mut |item| listed.take(item, window));
     }
-    match decoder.finish(&mut |item| listed.take(item, fallback)).shape {
+    match decoder.finish(&mut |item| listed.take(item, window)).shape {
         Shape::Array => Ok(page.next),
         Shape::Error(raw) => Err(api::error_object(kind, 200, &raw, date)),
         Shape::Nothing => Err(bad("the page is empty".into())),
@@ -99,20 +99,22 @@ async fn read<B: Body>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn a_listing_is_told_with_its_number_and_age() {
         let now = Time(1_772_366_400_000);
+        let window = Window::new(now - Duration::from_secs(3_600), now).unwrap();
         let mut listed = Listed::default();
         assert!(listed.describe(ContentType::AuditGeneral, now).contains("normal for a quiet tenant"));
         listed.take(
             Item::Wanted { index: 0, raw: br#"{"contentUri":"https://h/a/b","contentCreated":"2026-03-01T11:55:10Z"}"# },
-            now,
+            window,
         );
         let text = listed.describe(ContentType::AuditGeneral, now);
         assert_eq!(text, "Audit.General: works; 1 content blob in the last hour, the newest 4 min old");
         listed.more = true;
-        listed.take(Item::Wanted { index: 1, raw: br#"{"contentId":"x"}"# }, now);
+        listed.take(Item::Wanted { index: 1, raw: br#"{"contentId":"x"}"# }, window);
         assert!(listed.describe(ContentType::AuditGeneral, now).contains("at least 1 content blob "));
         assert!(listed.odd.unwrap().contains("no contentUri"));
     }

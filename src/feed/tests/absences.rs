@@ -7,7 +7,7 @@ use super::run::{Run, usual};
 use super::*;
 use crate::domain::{Fault, Gap, GapReason};
 use crate::feed::cases::{date, follow, memory, range, settings};
-use crate::feed::{Action, FeedSettings, Finish, Input, Memory, Mode, Notice, Now, Plan, Standing};
+use crate::feed::{Action, FeedSettings, Finish, Input, Memory, Mode, Moment, Notice, Now, Plan, Standing};
 
 /// As the state has them in the end.
 fn gaps(run: &Run) -> Vec<Gap> {
@@ -141,6 +141,71 @@ fn an_absence_from_a_place_that_is_given_up_begins_where_listing_does() {
     assert!(run.notices().iter().any(|notice| matches!(notice, Notice::PlaceAhead { .. })));
     let [gap] = &gaps(&run)[..] else { panic!("{:?}", gaps(&run)) };
     assert!(!lasts(gap) && gap.from < BASE && gap.to > server(0) && gap.to < server(100), "{gap:?}");
+}
+
+/// The wrong time by which the place came to lie in the future had put the end of an absence there too, for good.
+#[test]
+fn an_absence_of_a_wrong_time_ends_with_the_place_that_is_given_up() {
+    let (ahead, hour) = (BASE + secs(480 * HOUR), secs(HOUR));
+    for from in [ahead, BASE - secs(2 * HOUR)] {
+        let (id, reason) = (crate::domain::GapId::of_stretch(GapReason::SubscriptionOff, from, from), GapReason::SubscriptionOff);
+        let lasting = Gap {
+            id,
+            reason,
+            from,
+            to: ahead + hour,
+            blob: None,
+            provisional: true,
+            closed: None,
+            found: ahead,
+            detail: String::new(),
+        };
+        let memory = Memory { begin: Some(BASE - secs(480 * HOUR)), gaps: vec![lasting], ..memory(ahead + secs(2 * HOUR)) };
+        let mut run = Run::new(follow(), memory, |action, now| usual(&[], action, now));
+        run.until(secs(100));
+        assert!(run.notices().iter().any(|notice| matches!(notice, Notice::PlaceAhead { .. })));
+        let [gap] = &gaps(&run)[..] else { panic!("{:?}", gaps(&run)) };
+        assert!(!lasts(gap) && gap.from < BASE && gap.to > server(0) && gap.to < server(100), "{gap:?}");
+    }
+}
+
+/// A resumed backfill that had to end before it knew its range again.
+#[test]
+fn an_absence_that_a_run_met_before_it_knew_its_end_ends_there_all_the_same() {
+    let (from, to) = (Moment::At(BASE - secs(30 * HOUR)), Moment::At(BASE - secs(10 * HOUR)));
+    let plan = Plan::Range { from, to };
+    let mut run = off_at_first(plan, memory(BASE - secs(20 * HOUR)), Mode::Require, u32::MAX);
+    run.until(secs(60));
+    let [so_far] = &gaps(&run)[..] else { panic!("{:?}", gaps(&run)) };
+    assert!(lasts(so_far) && so_far.from == BASE - secs(20 * HOUR), "{so_far:?}");
+    let memory = Memory { gaps: gaps(&run), ..memory(BASE - secs(20 * HOUR)) };
+    let mut next = Run::new(plan, memory, |action, now| usual(&[], action, now));
+    next.now = secs(HOUR);
+    next.until(secs(HOUR + 100));
+    let [gap] = &gaps(&next)[..] else { panic!("{:?}", gaps(&next)) };
+    assert!(!lasts(gap) && (gap.from, gap.to) == (so_far.from, BASE - secs(10 * HOUR)), "{gap:?}");
+}
+
+/// The first reply of a process told a time two months ahead, and the local clock went a month ahead: what an absence is kept by was made
+/// before they agreed, and all that is done was forgotten by it.
+#[test]
+fn what_is_committed_before_the_clocks_agree_forgets_nothing() {
+    let month = secs(30 * 24 * HOUR);
+    let mut first = true;
+    let mut run = Run::new(follow(), memory(BASE - month - secs(HOUR)), move |action, now| match action {
+        Action::CheckSubscription if std::mem::take(&mut first) => {
+            vec![Input::Subscription { standing: Standing::Disabled, date: date(now).map(|date| date + month) }]
+        }
+        Action::CheckSubscription => {
+            vec![Input::Subscription { standing: Standing::Enabled, date: date(now).map(|date| date - month) }]
+        }
+        Action::Seal { id, .. } => vec![Input::Committed { id: *id }],
+        _ => Vec::new(),
+    });
+    run.until(secs(100));
+    let claims = run.claims();
+    assert!(claims.iter().any(|claim| claim.gaps.iter().any(lasts)), "{claims:?}");
+    assert!(claims.iter().all(|claim| claim.forget_before < BASE - month - secs(8 * 24 * HOUR) + secs(100)), "{claims:?}");
 }
 
 /// All of its range is listed when a one-shot run goes over it once more: only what comes after it can be missing, and of a range nothing.

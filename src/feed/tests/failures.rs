@@ -155,6 +155,22 @@ fn a_run_whose_listings_are_throttled_for_an_hour_ends_though_something_else_wor
     panic!("it never ends");
 }
 
+/// Each refusal was followed by a look at the subscription, and each look that succeeded began the hour anew.
+#[test]
+fn a_run_whose_last_blobs_are_only_throttled_ends_after_an_hour_of_it() {
+    let mut run = Run::new(Plan::Once, memory(BASE - secs(5 * HOUR)), |action, now| match action {
+        Action::Fetch(order) => {
+            let (key, fault, detail) = (order.entry.key(), Fault::Throttled { retry_after: None }, "made up".into());
+            vec![Input::BlobFailed { key, fault, detail, print: None, date: date(now) }]
+        }
+        _ => usual(&[entry(0)], action, now),
+    });
+    run.until(secs(50 * 60));
+    assert_eq!(run.finish(), None);
+    run.until(secs(80 * 60));
+    assert!(matches!(run.finish(), Some(Finish::Unreachable { .. })), "{:?}", run.finish());
+}
+
 #[test]
 fn a_listing_that_fails_takes_no_other_listings_page_with_it() {
     let mut run = Run::new(follow(), memory(BASE - secs(5 * HOUR)), |action, now| match action {
