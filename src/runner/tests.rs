@@ -184,6 +184,7 @@ async fn what_can_not_be_read_beyond_the_limit_of_a_page_is_told_as_one() {
         *many.lock().unwrap() = numbers.iter().map(u32::to_string).collect();
         let mut prints = Vec::new();
         for attempt in 0..3 {
+            prints.clear();
             let (reports, mut inbox) = mpsc::channel(200);
             session.clone().list(Listed { id: ListingId(attempt), window, stand_in: window.from() }, reports).await;
             while let Some(Report::Fact(input)) = inbox.recv().await {

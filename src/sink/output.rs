@@ -144,7 +144,7 @@ impl Output {
         let moved = self.file.metadata().and_then(|metadata| {
             let moved = metadata.len() != *position;
             if moved {
-                *position = if *append { metadata.len() } else { seek(&self.file, SeekFrom::End(0))? };
+                *position = if *append { metadata.len() } else { go_to_end(&self.file)? };
             }
             Ok(moved)
         });
@@ -217,13 +217,18 @@ fn examine(file: &File) -> io::Result<Kind> {
         FileType::RegularFile => {
             let append = fcntl_getfl(file)?.contains(OFlags::APPEND);
             // A supervisor may open it at its beginning (systemd's `file:`): what is there must not be overwritten.
-            let position = if append { u64::try_from(stat.st_size).unwrap_or(0) } else { seek(file, SeekFrom::End(0))? };
+            let position = if append { u64::try_from(stat.st_size).unwrap_or(0) } else { go_to_end(file)? };
             sync_directory_entry(file)?;
             Kind::File { device: stat.st_dev, inode: stat.st_ino, append, named: stat.st_nlink > 0, position }
         }
         FileType::Fifo => Kind::Pipe { drains: false },
         of => Kind::Stream { of },
     })
+}
+
+/// Some files of the system itself know no end.
+fn go_to_end(file: &File) -> io::Result<u64> {
+    Ok(seek(file, SeekFrom::End(0)).or_else(|_| seek(file, SeekFrom::Current(0)))?)
 }
 
 /// A file that a shell has just created is not durable before its directory is. Where it lies can be asked of Linux only, its directory
