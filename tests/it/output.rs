@@ -85,8 +85,9 @@ fn a_file_that_is_deleted_under_the_poller_ends_it_and_the_next_one_writes_it_ag
         let tenant = service().blob(hours_ago(2), records([mail("a")])).serve();
         let host = Host::new();
         let path = host.path("events.ndjson");
-        let poller = host.poll(&tenant).args(["--poll-interval", "1s"]).output(output(path.clone())).start();
+        let mut poller = host.poll(&tenant).args(["--poll-interval", "1s"]).output(output(path.clone())).start();
         until_lines_in(&path, 1);
+        poller.until_listed_again(&tenant, 2);
         std::fs::remove_file(&path).unwrap();
         tenant.gets(records([mail("b")]));
         poller.ends().expect(74).says(&["was deleted"]);
