@@ -111,6 +111,23 @@ fn a_file_that_is_emptied_under_the_poller_is_written_from_its_beginning() {
     assert_eq!(ids_of(&host.lines_in("events.ndjson")), ["b"]);
 }
 
+/// The mark of a kill was taken away by the first lines that came next, wherever they went, and the pipe's half a line merged after all.
+#[test]
+fn what_a_pipe_is_owed_after_a_kill_is_not_paid_to_a_file() {
+    let tenant = service().blob(hours_ago(3), records([mail("a")])).serve();
+    let host = Host::new();
+    let mut poller = host.poll(&tenant).start();
+    poller.until_lines(1);
+    poller.sigkill();
+    tenant.has_got(records([mail("b")]));
+    host.poll_once(&tenant).output(Output::Appended(host.path("file"))).run().expect(0);
+    assert!(ids_of(&host.lines_in("file")).contains(&"b".to_owned()), "a file is begun by no empty line");
+    for (id, owed) in [("c", true), ("d", false)] {
+        tenant.has_got(records([mail(id)]));
+        assert_eq!(host.poll_once(&tenant).run().expect(0).stdout.starts_with('\n'), owed, "{id}");
+    }
+}
+
 #[test]
 fn a_reader_that_goes_while_nothing_flows_is_noticed_within_about_a_second() {
     let tenant = service().blob(hours_ago(2), records([mail("a")])).serve();

@@ -31,11 +31,17 @@ fn a_torn_last_line_is_ended_once_even_where_the_file_can_only_be_appended_to() 
 
 /// Half a line lay in a FIFO when its writer was killed, and the first record of the next process was written behind it.
 #[test]
-fn a_pipe_that_has_outlived_its_writer_gets_a_new_line_before_the_next_batch() {
-    for (interrupted, after) in [(true, "{\"to\n{}\n{}\n"), (false, "{\"to{}\n{}\n")] {
-        let (mut reader, writer) = std::io::pipe().unwrap();
+fn a_pipe_or_socket_that_has_outlived_its_writer_gets_a_new_line_before_the_next_batch() {
+    let (pipe, socket) = (|| std::io::pipe().unwrap(), || std::os::unix::net::UnixStream::pair().unwrap());
+    let ends = || {
+        let ((of_pipe, to_pipe), (of_socket, to_socket)) = (pipe(), socket());
+        [(OwnedFd::from(of_pipe), OwnedFd::from(to_pipe)), (of_socket.into(), to_socket.into())]
+    };
+    let cases = [(true, "{\"to\n{}\n{}\n"), (false, "{\"to{}\n{}\n")];
+    for ((reader, writer), (interrupted, after)) in cases.iter().flat_map(|case| ends().map(|ends| (ends, *case))) {
+        let (mut reader, mut writer) = (File::from(reader), File::from(writer));
         let mut output = Output::new(writer.try_clone().unwrap(), "test").unwrap();
-        (&writer).write_all(b"{\"to").unwrap();
+        writer.write_all(b"{\"to").unwrap();
         assert_eq!(output.heal().unwrap(), Healed::NotNeeded);
         if interrupted {
             output.after_interruption();
