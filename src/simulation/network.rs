@@ -138,7 +138,8 @@ impl Transport for Network {
             Delivery::Cut { .. } => End::Broken,
             Delivery::Stall { .. } => End::Silence,
         };
-        if response.status != 200 && !throttled {
+        // A token that is refused is renewed, and the same attempt goes on with the new one.
+        if !matches!(response.status, 200 | 401) && !throttled {
             self.failed(blob.as_deref());
         }
         let headers: Headers = response.headers.into_iter().collect();
