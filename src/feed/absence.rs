@@ -71,7 +71,8 @@ impl Feed {
         }
     }
 
-    /// What is known of an absence that has not ended. Only a time that is beyond doubt makes it longer: it never becomes shorter.
+    /// What is known of an absence that has not ended. Only a time that is beyond doubt makes it longer. It becomes
+    /// shorter only where its place is given up, and at the end of a range.
     pub(super) fn absence_so_far(&mut self, now: Now) -> Option<Gap> {
         let server = self.server(now);
         let sure = self.clock.is_trusted(now) && !self.clock.has_jumped() && !self.clock.is_in_doubt();

@@ -55,7 +55,8 @@ impl Oracle {
         open.filter_map(|gap| {
             let blob = &self.blobs[*self.by_key.get(&gap.blob.as_ref()?.entry.key())?];
             // Written, and killed before the commit: the state knows nothing of it, and by the next attempt it had expired. Or it
-            // was asked for in vain after that, as by the wrong address that a listing told, and expired when the faults were hardly over.
+            // was asked for in vain after that, as by the wrong address that a listing told, and expired while there were faults, or within
+            // two hours of them. Why it was in vain is not looked at: that its records are out is.
             let uncommitted = |at: &usize| self.records[*at].delivered <= self.records[*at].excused;
             let failed = matches!(gap.reason, GapReason::Unreadable | GapReason::NotFound);
             let in_vain = failed && blob.fate.expires <= calm + HOUR * 2;
